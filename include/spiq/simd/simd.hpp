@@ -1,0 +1,7 @@
+/// @file
+/// Everything a kernel may ask of an architecture: include this, never xsimd or intrinsics.
+#pragma once
+
+#include <spiq/simd/arch.hpp>
+#include <spiq/simd/scalar.hpp>
+#include <spiq/simd/xsimd.hpp>
