@@ -1,0 +1,89 @@
+/// @file
+/// What a network takes from its data before the first step: input statistics and initial thresholds.
+#pragma once
+
+#include <spiq/nn/dataset.hpp>
+#include <spiq/nn/pass.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+/// Value below which `percent` per cent of the values lie (nearest rank); 0 for none.
+inline float percentile(std::span<const float> values, double percent) {
+  if (values.empty()) return 0.0f;
+  std::vector<float> sorted(values.begin(), values.end());
+  const double rank = std::clamp(percent, 0.0, 100.0) / 100.0 * static_cast<double>(sorted.size() - 1);
+  const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(std::lround(rank));
+  std::nth_element(sorted.begin(), at, sorted.end());
+  return *at;
+}
+
+/// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`.
+template <class Net, class Data>
+void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> indices) {
+  constexpr std::size_t most = 20000, batch = 256;
+  constexpr Shape shape = Net::input_shape;
+  const auto channels = static_cast<std::size_t>(shape.channels);
+  indices = indices.first(std::min(indices.size(), most));
+  std::vector<double> sum(channels), square(channels);
+  Tensor<float> images;
+  std::vector<int> labels;
+  for (std::size_t first = 0; first < indices.size(); first += batch) {
+    const auto chosen = indices.subspan(first, std::min(batch, indices.size() - first));
+    labels.resize(chosen.size());
+    data.fill(chosen, images, std::span<int>(labels));
+    Net::check_images(images);
+    for (std::size_t i = 0; i < chosen.size() * channels; ++i) {
+      double s = 0, q = 0;
+      for (std::size_t p = 0; p < shape.pixels(); ++p) {
+        const double v = static_cast<double>(images[i * shape.pixels() + p]);
+        s += v;
+        q += v * v;
+      }
+      sum[i % channels] += s;
+      square[i % channels] += q;
+    }
+  }
+  const double n = static_cast<double>(std::max<std::size_t>(indices.size() * shape.pixels(), 1));
+  std::vector<float> mean(channels), deviation(channels);
+  for (std::size_t c = 0; c < channels; ++c) {
+    const double m = sum[c] / n;
+    mean[c] = static_cast<float>(m);
+    deviation[c] = static_cast<float>(std::sqrt(std::max(0.0, square[c] / n - m * m)));
+  }
+  net.normalization.set(mean, deviation);
+}
+
+/// Sets the threshold of every QCFS layer that has none yet to the given percentile of its inputs in the batch that
+/// lies prepared in `cache.input`, layer by layer from the front; at least `minimum`.
+template <class Net>
+void choose_thresholds(Net& net, typename Net::Cache& cache, std::size_t samples, const Pass& pass, double percent,
+                       float minimum) {
+  bool wanted = false;
+  net.for_each_layer([&](const std::string&, auto& layer) {
+    if constexpr (requires { layer.calibrated; }) wanted = wanted || !layer.calibrated;
+  });
+  if (!wanted) return;
+  cache.logits.resize({samples, Net::outputs});
+  net.observe("", cache.input.data(), cache.logits.data(), samples, cache.layers, pass,
+              [&](const std::string&, auto& layer, std::span<const float> input) {
+                if constexpr (requires { layer.calibrated; }) {
+                  if (layer.calibrated) return;
+                  layer.lambda = std::max(percentile(input, percent), minimum);
+                  layer.calibrated = true;
+                }
+              });
+}
+
+}  // namespace nn
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,76 @@
+/// @file
+/// Convolution layers.
+#pragma once
+
+#include <spiq/kernel/conv.hpp>
+#include <spiq/kernel/conv_backward.hpp>
+#include <spiq/nn/options.hpp>
+#include <spiq/nn/weighted.hpp>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+/// Forward and backward of a convolution on dense NHWC activations.
+struct Convolution : Weighted {
+  struct Cache {
+    kernel::ConvForward<> forward;
+    kernel::ConvBackwardData<> data;
+    kernel::ConvBackwardWeights<> weights;
+  };
+
+  Convolution(const kernel::ConvGeometry& g, bool has_bias)
+      : Weighted(g,
+                 {static_cast<std::size_t>(g.out_channels), static_cast<std::size_t>(g.group_in()),
+                  static_cast<std::size_t>(g.kernel_h), static_cast<std::size_t>(g.kernel_w)},
+                 has_bias) {}
+
+  /// y[o, p] = bias[o] + sum over taps and inputs of weight * x, a cross-correlation with zero padding.
+  void forward(const float* x, float* y, std::size_t samples, Cache& cache, const Pass& pass) const {
+    if (pass.pack) cache.forward.pack(geometry, weight.span());
+    cache.forward.run(x, has_bias() ? bias.data() : nullptr, y, samples, pass.threads);
+  }
+  /// Gradients of weights and bias from the output's gradient; dx too unless null.
+  void backward(const float* x, const float*, const float* dy, float* dx, std::size_t samples, Cache& cache,
+                const Pass& pass) {
+    // Where batch statistics take the bias away again its gradient is zero: no need to sum rounding errors.
+    const bool wants_bias = has_bias() && !pass.bias_cancels;
+    cache.weights.run(geometry, x, dy, weight_gradient.data(), wants_bias ? bias_gradient.data() : nullptr, samples,
+                      pass.threads);
+    if (pass.bias_cancels) bias_gradient.fill(0.0f);
+    if (dx == nullptr) return;
+    cache.data.pack(geometry, weight.span());
+    cache.data.run(dy, dx, samples, pass.threads);
+  }
+};
+
+}  // namespace nn
+
+/// 2-d convolution with `Out` channels and a `K`x`K` kernel; stride 1 and "same" padding unless tags say otherwise.
+/// {h, w, c} -> {(h + 2 pad - dilation (K - 1) - 1) / stride + 1, likewise, Out}.
+template <int Out, int K, nn::ConvOption... Options>
+struct Conv2d : nn::Convolution {
+  static constexpr const char* name = "Conv2d";
+  static constexpr nn::ConvOptions options = nn::conv_options<Options...>(K);
+  static constexpr kernel::ConvGeometry geometry_on(Shape in) { return options.geometry(in, Out, options.groups); }
+  static constexpr bool accepts(Shape in) { return geometry_on(in).valid(); }
+  static constexpr Shape output_shape(Shape in) { return geometry_on(in).out(); }
+
+  explicit Conv2d(Shape in) : Convolution(geometry_on(in), options.bias) {}
+};
+
+/// Convolution of each channel with its own `K`x`K` kernel (`Multiplier<M>` kernels, M outputs per channel).
+template <int K, nn::ConvOption... Options>
+struct DepthwiseConv2d : nn::Convolution {
+  static constexpr const char* name = "DepthwiseConv2d";
+  static constexpr nn::ConvOptions options = nn::conv_options<Options...>(K);
+  static constexpr kernel::ConvGeometry geometry_on(Shape in) {
+    return options.geometry(in, in.channels * options.multiplier, in.channels);
+  }
+  static constexpr bool accepts(Shape in) { return geometry_on(in).valid(); }
+  static constexpr Shape output_shape(Shape in) { return geometry_on(in).out(); }
+
+  explicit DepthwiseConv2d(Shape in) : Convolution(geometry_on(in), options.bias) {}
+};
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,209 @@
+/// @file
+/// Training.
+#pragma once
+
+#include <spiq/nn/calibrate.hpp>
+#include <spiq/nn/evaluate.hpp>
+#include <spiq/nn/fit_options.hpp>
+#include <spiq/nn/fit_state.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+/// One training run of one network on one data set.
+template <class Net, class Data>
+class Training {
+public:
+  Training(Net& net, Data& data, const FitOptions& options)
+      : net_(net), data_(data), options_(options), parameters_(collect(net)),
+        optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
+    check();
+    split();
+  }
+
+  History run() {
+    if (options_.resume) {
+      restore(net_, optimiser_, parameters_, progress_, fingerprint(), options_.resume());
+    } else if (options_.normalize && !net_.normalization.chosen) {
+      choose_normalization(net_, data_, training_);
+    }
+    for (int epoch = static_cast<int>(progress_.epochs.size()) + 1; epoch <= options_.epochs; ++epoch) {
+      progress_.epochs.push_back(train_epoch(epoch));
+      validate(progress_.epochs.back());
+      const bool patient = options_.patience <= 0 || progress_.stale < options_.patience;
+      const bool stop = !patient || (options_.stop && options_.stop());
+      if (options_.on_epoch) options_.on_epoch(progress_.epochs.back());
+      if (options_.checkpoint.save && (stop || epoch == options_.epochs || epoch % std::max(options_.checkpoint.every, 1) == 0))
+        options_.checkpoint.save(snapshot(net_, optimiser_, parameters_, progress_, fingerprint()));
+      if (stop) {
+        stopped_early_ = !patient;
+        break;
+      }
+    }
+    if (options_.keep_best && !progress_.best.empty()) import_state(net_, progress_.best);
+    return {progress_.epochs, validation_, training_.size(), progress_.best_epoch, stopped_early_};
+  }
+
+private:
+  // One stream of random numbers per purpose.
+  enum Stream : std::uint64_t { split_stream = 1, order_stream, augmentation_stream, layer_stream };
+
+  static std::vector<Parameter> collect(Net& net) {
+    std::vector<Parameter> list;
+    net.parameters([&](const Parameter& p) { list.push_back(p); });
+    return list;
+  }
+
+  void check() const {
+    const auto need = [](bool good, const char* what, const char* expected, double found) {
+      if (!good) SPIQ_THROW(std::string("FitOptions::") + what, expected, std::to_string(found));
+    };
+    need(options_.epochs >= 0, "epochs", "a number >= 0", options_.epochs);
+    need(options_.batch >= 1, "batch", "a number >= 1", options_.batch);
+    need(std::isfinite(options_.learning_rate) && options_.learning_rate >= 0.0f, "learning_rate", "a finite number >= 0",
+         static_cast<double>(options_.learning_rate));
+    need(options_.label_smoothing >= 0.0f && options_.label_smoothing < 1.0f, "label_smoothing", "a share in [0, 1)",
+         static_cast<double>(options_.label_smoothing));
+    need(options_.validation_fraction >= 0.0f && options_.validation_fraction < 1.0f, "validation_fraction",
+         "a share in [0, 1)", static_cast<double>(options_.validation_fraction));
+    need(options_.validation_fraction > 0.0f || (options_.patience == 0 && !options_.keep_best), "validation_fraction",
+         "more than 0 where patience or keep_best is set", static_cast<double>(options_.validation_fraction));
+  }
+
+  void split() {
+    std::vector<std::uint32_t> all(data_.size());
+    std::iota(all.begin(), all.end(), 0u);
+    Rng rng = Rng(options_.seed).split(split_stream);
+    rng.shuffle(std::span(all));
+    const auto held = static_cast<std::size_t>(std::lround(static_cast<double>(options_.validation_fraction) *
+                                                           static_cast<double>(all.size())));
+    validation_.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(held));
+    training_.assign(all.begin() + static_cast<std::ptrdiff_t>(held), all.end());
+    std::sort(validation_.begin(), validation_.end());
+    std::sort(training_.begin(), training_.end());
+    if (training_.empty()) SPIQ_THROW("fit", "at least one training image", "none of " + std::to_string(data_.size()));
+    const auto batch = static_cast<std::size_t>(options_.batch);
+    batches_ = (training_.size() + batch - 1) / batch;
+  }
+
+  [[nodiscard]] Fingerprint fingerprint() const {
+    return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size())};
+  }
+
+  EpochReport train_epoch(int epoch) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<std::uint32_t> order = training_;
+    Rng rng = Rng(options_.seed).split(order_stream).split(static_cast<std::uint64_t>(epoch));
+    rng.shuffle(std::span(order));
+    BatchReport report{epoch, options_.epochs, 0, batches_};
+    double loss = 0;
+    std::size_t correct = 0, seen = 0;
+    for (std::size_t b = 0; b < batches_; ++b) {
+      // Batches of nearly equal size: no small last one with poor statistics.
+      const std::size_t first = order.size() * b / batches_, last = order.size() * (b + 1) / batches_;
+      const LossValue value = step(epoch, std::span(order).subspan(first, last - first), report.learning_rate);
+      if (!std::isfinite(value.mean))
+        SPIQ_THROW("fit, epoch " + std::to_string(epoch) + ", batch " + std::to_string(b + 1), "a finite loss",
+                   std::to_string(value.mean) + " (is the learning rate too large?)");
+      loss += value.mean * static_cast<double>(last - first);
+      correct += value.correct;
+      seen += last - first;
+      report.batch = b + 1;
+      report.loss = loss / static_cast<double>(seen);
+      report.accuracy = static_cast<double>(correct) / static_cast<double>(seen);
+      if (options_.on_batch) options_.on_batch(report);
+    }
+    EpochReport r;
+    r.epoch = epoch;
+    r.epochs = options_.epochs;
+    r.loss = report.loss;
+    r.accuracy = report.accuracy;
+    r.learning_rate = report.learning_rate;
+    r.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return r;
+  }
+
+  LossValue step(int epoch, std::span<const std::uint32_t> indices, double& rate) {
+    const std::uint64_t number = optimiser_.steps();
+    labels_.resize(indices.size());
+    data_.fill(indices, images_, std::span<int>(labels_));
+    Net::check_images(images_);
+    if (images_.extent(0) != indices.size())
+      SPIQ_THROW("data set", std::to_string(indices.size()) + " images", std::to_string(images_.extent(0)));
+    const Rng seed(options_.seed);
+    options_.augmentation.apply(net_.normalization, seed.split(augmentation_stream).split(static_cast<std::uint64_t>(epoch)),
+                                indices, images_.data(), cache_.input.get(images_.size()), Net::input_shape, options_.threads);
+    const Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
+    if (number == 0)
+      choose_thresholds(net_, cache_, indices.size(), pass, static_cast<double>(options_.threshold_percentile),
+                        options_.policies.threshold.minimum);
+    const Tensor<float>& logits = net_.forward_prepared(indices.size(), cache_, pass);
+    const LossValue value = options_.loss == LossKind::cross_entropy
+                                ? CrossEntropy{options_.label_smoothing, options_.class_weights}(logits, labels_, dlogits_)
+                                : MeanSquaredError{}(logits, labels_, dlogits_);
+    net_.backward(dlogits_, cache_);
+    double scale = 1;
+    if (options_.gradient_clip > 0.0f) {
+      const double norm = gradient_norm(parameters_, options_.threads), most = static_cast<double>(options_.gradient_clip);
+      if (norm > most) scale = most / norm;
+    }
+    const std::size_t total = static_cast<std::size_t>(options_.epochs) * batches_;
+    rate = static_cast<double>(options_.learning_rate) * rate_factor(options_.schedule, static_cast<std::size_t>(number), total);
+    optimiser_.step(parameters_, rate, scale, options_.threads);
+    return value;
+  }
+
+  void validate(EpochReport& report) {
+    if (validation_.empty()) return;
+    const Evaluation e = evaluate(net_, data_, validation_, cache_, {options_.batch, options_.threads});
+    report.validation_loss = e.loss;
+    report.validation_accuracy = e.accuracy;
+    ++progress_.stale;
+    if (progress_.best_epoch == 0 || e.accuracy > progress_.best_accuracy) {
+      progress_.best_epoch = report.epoch;
+      progress_.best_accuracy = e.accuracy;
+      progress_.stale = 0;
+      if (options_.keep_best) progress_.best = export_state(net_);
+    }
+  }
+
+  Net& net_;
+  Data& data_;
+  const FitOptions& options_;
+  std::vector<Parameter> parameters_;
+  Optimiser optimiser_;
+  Progress progress_;
+  std::vector<std::uint32_t> training_, validation_;
+  std::size_t batches_ = 0;
+  bool stopped_early_ = false;
+  typename Net::Cache cache_;
+  Tensor<float> images_, dlogits_;
+  std::vector<int> labels_;
+};
+
+}  // namespace nn
+
+/// Trains `net` on `data` and returns what happened. The network ends with the last epoch's weights, or the best
+/// validation epoch's with `keep_best`. Equal seeds give equal weights, bit for bit, for any number of threads; a run
+/// resumed from a checkpoint equals one that was never interrupted. Throws on options out of range, images that do
+/// not fit, labels that are no class, a loss that is not finite.
+template <class In, class... L, Dataset Data>
+History fit(Network<In, L...>& net, Data& data, const FitOptions& options = {}) {
+  return nn::Training<Network<In, L...>, Data>(net, data, options).run();
+}
+template <class In, class... L, Dataset Data>
+History fit(Network<In, L...>& net, const Data& data, const FitOptions& options = {}) {
+  return nn::Training<Network<In, L...>, const Data>(net, data, options).run();
+}
+
+SPIQ_END_NAMESPACE

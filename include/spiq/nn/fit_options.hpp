@@ -1,0 +1,87 @@
+/// @file
+/// What `fit` is told and what it reports.
+#pragma once
+
+#include <spiq/nn/augment.hpp>
+#include <spiq/nn/loss.hpp>
+#include <spiq/nn/optimiser.hpp>
+#include <spiq/nn/schedule.hpp>
+#include <spiq/nn/state.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+/// After every batch.
+struct BatchReport {
+  int epoch = 0;            ///< from 1
+  int epochs = 0;
+  std::size_t batch = 0;    ///< from 1
+  std::size_t batches = 0;  ///< of an epoch
+  double loss = 0;          ///< mean of the epoch so far
+  double accuracy = 0;      ///< share of right predictions in the epoch so far, while training
+  double learning_rate = 0;
+};
+
+/// After every epoch.
+struct EpochReport {
+  int epoch = 0;  ///< from 1
+  int epochs = 0;
+  double loss = 0;      ///< mean over the epoch's training batches
+  double accuracy = 0;  ///< share of right predictions in them
+  double learning_rate = 0;
+  std::optional<double> validation_loss, validation_accuracy;
+  double seconds = 0;  ///< wall time of training, without validation
+};
+
+/// What `fit` returns.
+struct History {
+  std::vector<EpochReport> epochs;
+  std::vector<std::uint32_t> validation;  ///< indices held out, sorted
+  std::size_t training_samples = 0;
+  int best_epoch = 0;  ///< by validation accuracy; 0 without validation
+  bool stopped_early = false;
+};
+
+/// Where a run is saved and continued from. `io` makes these for `.npz` files; `save` may also keep arrays in memory.
+struct Checkpoint {
+  std::function<void(const NamedArrays&)> save;  ///< called every `every` epochs and after the last
+  int every = 1;
+};
+
+enum class LossKind { cross_entropy, mean_squared_error };
+
+/// Options of `fit`, written with designated initialisers: `fit(net, data, {.epochs = 5, .seed = 1})`.
+struct FitOptions {
+  int epochs = 10;
+  int batch = 128;
+  float learning_rate = 2e-3f;
+  OptimiserKind optimiser = Adam{};
+  Schedule schedule = Cosine{};
+  float weight_decay = 0.0f;
+  ParameterPolicies policies{};
+  LossKind loss = LossKind::cross_entropy;
+  float label_smoothing = 0.0f;
+  std::vector<float> class_weights{};
+  Augmentation augmentation{};
+  float gradient_clip = 0.0f;        ///< largest global norm of the gradient; 0: no clipping
+  float validation_fraction = 0.0f;  ///< of the training set, drawn by `seed`, never trained on
+  int patience = 0;                  ///< stop after so many epochs without better validation accuracy; 0: never
+  bool keep_best = false;            ///< end with the weights of the best validation epoch
+  bool normalize = true;             ///< compute input statistics where the network has none yet
+  float threshold_percentile = 99.5f;  ///< of the first batch's pre-activations: initial QCFS threshold
+  std::uint64_t seed = 1;
+  int threads = 0;                   ///< 0: as many as OpenMP would use; never changes a result
+  std::function<void(const BatchReport&)> on_batch{};
+  std::function<void(const EpochReport&)> on_epoch{};
+  std::function<bool()> stop{};      ///< asked after every epoch; true ends the run
+  Checkpoint checkpoint{};
+  std::function<NamedArrays()> resume{};  ///< gives the arrays of a checkpoint to continue from
+};
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,130 @@
+/// @file
+/// What a checkpoint of a training run holds, and how it is read back.
+#pragma once
+
+#include <spiq/nn/fit_options.hpp>
+#include <spiq/nn/network.hpp>
+#include <spiq/nn/optimiser.hpp>
+#include <spiq/nn/state.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+/// Options that a resumed run must share with the run it continues.
+struct Fingerprint {
+  std::int64_t seed = 0, batch = 0, samples = 0;
+};
+
+/// Where a run stands, beside weights and moments. Random numbers need no state: they are functions of seed, epoch,
+/// step and image.
+struct Progress {
+  std::vector<EpochReport> epochs;
+  int best_epoch = 0, stale = 0;
+  double best_accuracy = 0;
+  NamedArrays best;  ///< the network's state after the best epoch, with `keep_best`
+};
+
+/// Columns of the array "fit.history".
+inline constexpr std::size_t history_columns = 6;
+
+/// All arrays of a checkpoint: the network's own names, so that the file also loads as weights, and "fit.*".
+template <class Net>
+NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Parameter> parameters, const Progress& progress,
+                     const Fingerprint& print) {
+  NamedArrays out = export_state(net);
+  const auto integer = [&](const char* name, std::int64_t v) {
+    out.push_back({name, Extents{}, std::vector<std::int64_t>{v}});
+  };
+  integer("fit.seed", print.seed);
+  integer("fit.batch", print.batch);
+  integer("fit.samples", print.samples);
+  integer("fit.steps", static_cast<std::int64_t>(optimiser.steps()));
+  integer("fit.best_epoch", progress.best_epoch);
+  integer("fit.stale", progress.stale);
+  out.push_back({"fit.best_accuracy", Extents{}, std::vector<double>{progress.best_accuracy}});
+  std::vector<double> rows;
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  for (const EpochReport& r : progress.epochs)
+    for (const double v : {r.loss, r.accuracy, r.learning_rate, r.validation_loss.value_or(none),
+                           r.validation_accuracy.value_or(none), r.seconds})
+      rows.push_back(v);
+  out.push_back({"fit.history", Extents{progress.epochs.size(), history_columns}, std::move(rows)});
+  const auto moment = [&](const char* kind, const Parameter& p, std::span<const float> values) {
+    if (!values.empty())
+      out.push_back({std::string("fit.") + kind + "." + p.path, p.extents, std::vector<float>(values.begin(), values.end())});
+  };
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    moment("first", parameters[i], optimiser.first_moment(i));
+    moment("second", parameters[i], optimiser.second_moment(i));
+  }
+  for (const NamedArray& a : progress.best) out.push_back({"fit.best." + a.name, a.extents, a.values});
+  return out;
+}
+
+/// Sets network, optimiser and progress from a checkpoint. Throws, with everything unchanged, where an array is
+/// missing or does not fit, or where the run was made with another seed, batch or number of images.
+template <class Net>
+void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> parameters, Progress& progress,
+             const Fingerprint& print, const NamedArrays& arrays) {
+  const ArrayIndex index(arrays);
+  const auto same = [&](const char* name, std::int64_t expected) {
+    const std::int64_t found = index.integer(name);
+    if (found != expected)
+      SPIQ_THROW("resume: " + std::string(name) + " of the checkpoint", std::to_string(expected), std::to_string(found));
+  };
+  same("fit.seed", print.seed);
+  same("fit.batch", print.batch);
+  same("fit.samples", print.samples);
+
+  Progress p;
+  p.best_epoch = static_cast<int>(index.integer("fit.best_epoch"));
+  p.stale = static_cast<int>(index.integer("fit.stale"));
+  const std::vector<double> best = index.doubles("fit.best_accuracy"), rows = index.doubles("fit.history");
+  if (best.size() != 1 || rows.size() % history_columns != 0)
+    SPIQ_THROW("resume: fit.history", "rows of " + std::to_string(history_columns) + " numbers", std::to_string(rows.size()));
+  p.best_accuracy = best[0];
+  for (std::size_t i = 0; i < rows.size(); i += history_columns) {
+    EpochReport r;
+    r.epoch = static_cast<int>(i / history_columns) + 1;
+    r.epochs = r.epoch;
+    r.loss = rows[i];
+    r.accuracy = rows[i + 1];
+    r.learning_rate = rows[i + 2];
+    if (!std::isnan(rows[i + 3])) r.validation_loss = rows[i + 3];
+    if (!std::isnan(rows[i + 4])) r.validation_accuracy = rows[i + 4];
+    r.seconds = rows[i + 5];
+    p.epochs.push_back(r);
+  }
+  for (const NamedArray& a : arrays)
+    if (a.name.starts_with("fit.best.")) p.best.push_back({a.name.substr(9), a.extents, a.values});
+
+  std::vector<std::vector<float>> moments;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& q = parameters[i];
+    moments.push_back(index.floats("fit.first." + q.path, q.extents));
+    moments.push_back(optimiser.second_moment(i).empty() ? std::vector<float>() : index.floats("fit.second." + q.path, q.extents));
+  }
+  const auto steps = static_cast<std::uint64_t>(index.integer("fit.steps"));
+
+  import_state(net, arrays);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    std::copy(moments[2 * i].begin(), moments[2 * i].end(), optimiser.first_moment(i).begin());
+    std::copy(moments[2 * i + 1].begin(), moments[2 * i + 1].end(), optimiser.second_moment(i).begin());
+  }
+  optimiser.set_steps(steps);
+  progress = std::move(p);
+}
+
+}  // namespace nn
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,13 @@
+/// @file
+/// All layers of the library.
+#pragma once
+
+#include <spiq/nn/activation.hpp>
+#include <spiq/nn/batch_norm.hpp>
+#include <spiq/nn/conv2d.hpp>
+#include <spiq/nn/dropout.hpp>
+#include <spiq/nn/flatten.hpp>
+#include <spiq/nn/linear.hpp>
+#include <spiq/nn/network.hpp>
+#include <spiq/nn/pool.hpp>
+#include <spiq/nn/residual.hpp>

@@ -1,0 +1,80 @@
+/// @file
+/// The fully connected layer.
+#pragma once
+
+#include <spiq/core/parallel.hpp>
+#include <spiq/kernel/gemm.hpp>
+#include <spiq/nn/options.hpp>
+#include <spiq/nn/weighted.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+/// Forward and backward of a fully connected layer.
+struct Dense : Weighted {
+  struct Cache {};
+
+  Dense(int inputs, int outputs, bool has_bias)
+      : Weighted(kernel::ConvGeometry::linear(inputs, outputs),
+                 {static_cast<std::size_t>(outputs), static_cast<std::size_t>(inputs)}, has_bias) {}
+
+  /// y[o] = bias[o] + sum over i of weight[o, i] x[i].
+  void forward(const float* x, float* y, std::size_t samples, Cache&, const Pass& pass) const {
+    const std::size_t in = inputs(), out = outputs();
+    for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
+      if (has_bias())
+        for (std::size_t s = first; s < first + count; ++s) std::copy_n(bias.data(), out, y + s * out);
+      kernel::gemm({count, out, in}, x + first * in, in, false, weight.data(), in, true, y + first * out, out, has_bias());
+    });
+  }
+  /// Gradients of weights and bias from the output's gradient; dx too unless null.
+  void backward(const float* x, const float*, const float* dy, float* dx, std::size_t samples, Cache&, const Pass& pass) {
+    const std::size_t in = inputs(), out = outputs();
+    for_chunks(in, column_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
+      kernel::gemm({out, count, samples}, dy, out, true, x + first, in, false, weight_gradient.data() + first, in, false);
+    });
+    if (has_bias()) {
+      bias_gradient.fill(0.0f);
+      for (std::size_t s = 0; s < samples; ++s)
+        for (std::size_t o = 0; o < out; ++o) bias_gradient[o] += dy[s * out + o];
+    }
+    if (dx == nullptr) return;
+    for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
+      kernel::gemm({count, in, out}, dy + first * out, out, false, weight.data(), in, false, dx + first * in, in, false);
+    });
+  }
+
+private:
+  static constexpr std::size_t row_chunk = 32;      // samples
+  static constexpr std::size_t column_chunk = 128;  // inputs
+  [[nodiscard]] std::size_t inputs() const { return weight.extent(1); }
+  [[nodiscard]] std::size_t outputs() const { return weight.extent(0); }
+
+  // Chunks do not depend on the number of threads, so neither do the products.
+  template <class Body>
+  static void for_chunks(std::size_t n, std::size_t chunk, int threads, const Body& body) {
+    parallel_for((n + chunk - 1) / chunk, 1, threads, [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t c = begin; c < end; ++c) body(c * chunk, std::min(chunk, n - c * chunk));
+    });
+  }
+};
+
+}  // namespace nn
+
+/// y = weight x + bias on feature vectors {1, 1, n}; put `Flatten` before it. Weights are [N, n], where n counts
+/// features in the (c, h, w) order that `Flatten` yields. Options: `NoBias`.
+template <int N, nn::ConvOption... Options>
+struct Linear : nn::Dense {
+  static constexpr const char* name = "Linear";
+  static constexpr nn::ConvOptions options = nn::conv_options<Options...>(1);
+  static constexpr bool accepts(Shape in) { return in.height == 1 && in.width == 1 && in.channels > 0 && N > 0; }
+  static constexpr Shape output_shape(Shape) { return {1, 1, N}; }
+
+  explicit Linear(Shape in) : Dense(in.channels, N, options.bias) {}
+};
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,54 @@
+/// @file
+/// What every forward and backward pass is told.
+#pragma once
+
+#include <spiq/core/random.hpp>
+#include <spiq/core/storage.hpp>
+
+#include <cstddef>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace nn {
+
+enum class Mode {
+  evaluate,  ///< running statistics, no dropout
+  train,     ///< batch statistics, dropout; keeps what the backward pass needs
+};
+
+/// One pass through a network.
+struct Pass {
+  Mode mode = Mode::evaluate;
+  int threads = 0;    ///< 0: as many as OpenMP would use; never changes a result
+  Rng rng{};          ///< of this step; layers take streams of it
+  bool pack = true;   ///< weights may have changed since this cache saw them last
+  bool bias_cancels = false;  ///< set by Seq: a BatchNorm behind this layer takes any bias away again
+
+  [[nodiscard]] bool training() const { return mode == Mode::train; }
+  /// The pass as layer `i` of a sequence sees it: a stream of its own.
+  [[nodiscard]] Pass at(std::size_t i) const {
+    Pass p = *this;
+    p.rng = rng.split(i);
+    p.bias_cancels = false;
+    return p;
+  }
+};
+
+/// A buffer that grows and never shrinks, so that batches of changing size cost no allocation. Contents do not
+/// survive growth.
+class Workspace {
+public:
+  float* get(std::size_t n) {
+    if (n > data_.size()) data_ = AlignedVector<float>(n);
+    return data_.data();
+  }
+  [[nodiscard]] float* data() { return data_.data(); }
+  [[nodiscard]] const float* data() const { return data_.data(); }
+
+private:
+  AlignedVector<float> data_;
+};
+
+}  // namespace nn
+
+SPIQ_END_NAMESPACE

@@ -1,0 +1,14 @@
+// expect: spiq: a layer and the next one share no packing of their data
+// expect: no_common_packing
+// errors: 1
+#include <spiq/lower/lower.hpp>
+#include <spiq/nn/layers.hpp>
+
+using namespace spiq;
+
+// Two linear layers without an activation between them: exact sums have no reader.
+int main() {
+  Network<Input<1, 1, 16>, Linear<8>, Linear<4>> net;
+  auto snn = lower(net, target::Exact{});
+  static_cast<void>(snn);
+}

@@ -1,0 +1,188 @@
+// Weights and training runs that leave a program and come back.
+#include "catch.hpp"
+
+#include <spiq/io/npz_dataset.hpp>
+#include <spiq/io/weights.hpp>
+#include <spiq/nn/nn.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace spiq;
+
+struct Noise {
+  std::vector<float> images = std::vector<float>(90 * 2 * 36);
+  std::vector<int> labels = std::vector<int>(90);
+  Noise() {
+    Rng rng(3);
+    for (float& v : images) v = rng.uniform();
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = images[i * 72] > 0.5f ? 1 : 0;
+  }
+  [[nodiscard]] SpanDataset<float> data() const { return {images, labels, {6, 6, 2}}; }
+};
+
+using Net = Network<Input<6, 6, 2>, Conv2d<5, 3>, BatchNorm, Qcfs<8>, Dropout<20>, Residual<Seq<Conv2d<5, 3>, BatchNorm>>, Qcfs<4>,
+                    AvgPool<2>, Flatten, Linear<2>>;
+using Wider = Network<Input<6, 6, 2>, Conv2d<6, 3>, BatchNorm, Qcfs<8>, Dropout<20>, Residual<Seq<Conv2d<6, 3>, BatchNorm>>, Qcfs<4>,
+                      AvgPool<2>, Flatten, Linear<2>>;
+
+/// A folder that vanishes with the test.
+struct Folder {
+  std::filesystem::path path;
+  explicit Folder(const std::string& name) : path(std::filesystem::temp_directory_path() / ("spiq_" + name)) {
+    std::filesystem::remove_all(path);
+    std::filesystem::create_directories(path);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+};
+
+bool equal(const NamedArrays& a, const NamedArrays& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i].name != b[i].name || !(a[i].extents == b[i].extents) || a[i].values != b[i].values) return false;
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("Saved weights load into an equal network", "[nn][io]") {
+  const Folder folder("weights");
+  const Noise noise;
+  const auto data = noise.data();
+  Net net{Rng{1}}, other{Rng{2}};
+  fit(net, data, {.epochs = 2, .batch = 30});
+  net.layer<2>().levels = 3;
+  save_weights(folder.path / "w.npz", net);
+  load_weights(folder.path / "w.npz", other);
+  CHECK(equal(export_state(net), export_state(other)));
+  CHECK(other.layer<2>().calibrated);
+  CHECK(other.normalization.chosen);
+  CHECK(evaluate(other, data).loss == evaluate(net, data).loss);
+}
+
+TEST_CASE("Weights of another network are refused by name, and nothing changes", "[nn][io]") {
+  const Folder folder("refused");
+  const std::string path = (folder.path / "w.npz").string();
+  save_weights(path, Wider{Rng{1}});
+  Net net{Rng{2}};
+  const NamedArrays before = export_state(net);
+  CHECK_THROWS_WITH(load_weights(path, net), path + ": array \"0.weight\": expected extents (5, 2, 3, 3), found (6, 2, 3, 3)");
+  CHECK(equal(before, export_state(net)));
+  NamedArrays few = before;
+  few.pop_back();
+  io::write_arrays(path, few);
+  CHECK_THROWS_WITH(load_weights(path, net), Catch::Matchers::StartsWith(path + ": array \"8.bias\": expected an array of that name"));
+  CHECK_THROWS_AS(load_weights(folder.path / "absent.npz", net), Error);
+}
+
+TEST_CASE("A resumed run equals an uninterrupted one bit for bit", "[nn][io]") {
+  const Folder folder("resume");
+  const std::string path = (folder.path / "run.npz").string();
+  const Noise noise;
+  const auto data = noise.data();
+  for (const OptimiserKind& kind : {OptimiserKind{Adam{}}, OptimiserKind{Sgd{}}}) {
+    const FitOptions whole{.epochs = 5, .batch = 25, .learning_rate = 4e-3f, .optimiser = kind, .schedule = OneCycle{},
+                           .augmentation = {true, 1}, .validation_fraction = 0.2f, .keep_best = true, .seed = 8};
+    Net straight{Rng{5}};
+    const History all = fit(straight, data, whole);
+
+    FitOptions first = whole, second = whole;
+    int epochs = 0;
+    first.stop = [&] { return ++epochs == 3; };
+    first.checkpoint = save_checkpoint(path, 2);
+    first.threads = 1;
+    second.resume = resume_from(path);
+    second.threads = 3;
+    Net interrupted{Rng{5}}, resumed{Rng{99}};
+    CHECK(fit(interrupted, data, first).epochs.size() == 3);
+    const History rest = fit(resumed, data, second);
+    CHECK(equal(export_state(straight), export_state(resumed)));
+    REQUIRE(rest.epochs.size() == 5);
+    for (std::size_t i = 0; i < 5; ++i) {
+      CHECK(rest.epochs[i].epoch == all.epochs[i].epoch);
+      CHECK(rest.epochs[i].loss == all.epochs[i].loss);
+      CHECK(rest.epochs[i].validation_accuracy == all.epochs[i].validation_accuracy);
+    }
+    CHECK(rest.best_epoch == all.best_epoch);
+    CHECK(rest.validation == all.validation);
+  }
+}
+
+TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][io]") {
+  const Noise noise;
+  const auto data = noise.data();
+  NamedArrays kept;
+  Net net{Rng{5}};
+  fit(net, data, {.epochs = 1, .batch = 30, .checkpoint = {[&](const NamedArrays& a) { kept = a; }}});
+  Net other{Rng{6}};
+  const NamedArrays before = export_state(other);
+  const auto refused = [&](const FitOptions& options, const NamedArrays& arrays, const std::string& start) {
+    FitOptions o = options;
+    o.epochs = 2;
+    o.resume = [&] { return arrays; };
+    CHECK_THROWS_WITH(fit(other, data, o), Catch::Matchers::StartsWith(start));
+    CHECK(equal(before, export_state(other)));
+  };
+  refused({.batch = 30, .seed = 2}, kept, "resume: fit.seed of the checkpoint: expected 2, found 1");
+  refused({.batch = 31}, kept, "resume: fit.batch of the checkpoint: expected 31, found 30");
+  refused({.batch = 30, .validation_fraction = 0.1f}, kept, "resume: fit.samples of the checkpoint: expected 81, found 90");
+  NamedArrays cut;
+  for (const NamedArray& a : kept)
+    if (a.name != "fit.second.8.bias") cut.push_back(a);
+  refused({.batch = 30}, cut, "array \"fit.second.8.bias\": expected an array of that name");
+}
+
+TEST_CASE("A checkpoint also loads as weights", "[nn][io]") {
+  const Folder folder("both");
+  const Noise noise;
+  const auto data = noise.data();
+  Net net{Rng{5}}, other{Rng{6}};
+  fit(net, data, {.epochs = 1, .checkpoint = save_checkpoint(folder.path / "run.npz")});
+  load_weights(folder.path / "run.npz", other);
+  CHECK(equal(export_state(net), export_state(other)));
+}
+
+TEST_CASE("NpzDataset reads one file or a folder of them, bytes or floats", "[nn][io]") {
+  const Folder folder("dataset");
+  const auto write = [&](const std::string& name, auto value, const Extents& images, std::vector<std::int64_t> labels) {
+    using T = decltype(value);
+    std::vector<T> pixels(images.size());
+    for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<T>(value + static_cast<T>(i % 2));
+    NpzWriter writer;
+    writer.add("images", images, std::span<const T>(pixels));
+    writer.add("labels", labels);
+    writer.save(folder.path / name);
+  };
+  write("b.npz", std::uint8_t{102}, {2, 3, 4, 5}, {7, 1});
+  write("a.npz", std::uint8_t{51}, {1, 3, 4, 5}, {3});
+  const NpzDataset both(folder.path);
+  CHECK(both.size() == 3);
+  CHECK(both.shape() == Shape{4, 5, 3});
+  CHECK(both.classes() == 8);
+  Tensor<float> images;
+  std::vector<int> labels(2);
+  both.fill(std::vector<std::uint32_t>{2, 0}, images, labels);
+  CHECK(labels == std::vector<int>{1, 3});
+  CHECK(images[0] == 0.4f);
+  CHECK(images[60] == 0.2f);
+
+  const NpzDataset one(folder.path / "a.npz");
+  CHECK(one.size() == 1);
+  write("c.npz", 0.0f, {2, 4, 5}, {0, 1});
+  CHECK(NpzDataset(folder.path / "c.npz").shape() == Shape{4, 5, 1});
+  CHECK_THROWS_AS(NpzDataset(folder.path), Error);  // c.npz has one channel
+  write("d.npz", 0.5f, {1, 4, 5}, {0});
+  CHECK_THROWS_WITH(NpzDataset(folder.path / "d.npz"), Catch::Matchers::EndsWith("array \"images\": expected values in [0, 1], found 1.500000"));
+  write("d.npz", 0.0f, {2, 4, 5}, {0});
+  CHECK_THROWS_WITH(NpzDataset(folder.path / "d.npz"), Catch::Matchers::EndsWith("array \"labels\": expected extents (2), found (1)"));
+  write("d.npz", 0.0f, {1, 4, 5}, {-1});
+  CHECK_THROWS_AS(NpzDataset(folder.path / "d.npz"), Error);
+  CHECK_THROWS_AS(NpzDataset(folder.path / "absent.npz"), Error);
+  std::filesystem::create_directories(folder.path / "empty");
+  CHECK_THROWS_AS(NpzDataset(folder.path / "empty"), Error);
+}
