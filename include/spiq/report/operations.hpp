@@ -1,0 +1,258 @@
+/// @file
+/// Counts the operations of an executable network from what its buffers hold after a run. A network that nobody counts
+/// pays nothing: there is no counter in its kernels.
+#pragma once
+
+#include <spiq/core/parallel.hpp>
+#include <spiq/exec/network.hpp>
+#include <spiq/report/activity.hpp>
+#include <spiq/report/energy.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace report {
+
+/// Operations of one layer, as means per image.
+struct LayerOperations {
+  std::string path;
+  double neurons = 0;  ///< 0 for layers without a neuron
+  OperationCounts counts{};
+};
+
+namespace detail {
+template <class Epilogue>
+struct NeuronOf {
+  static constexpr bool spikes = false;
+  static constexpr bool pascal = false;
+};
+template <class T>
+struct NeuronOf<exec::Fire<T>> {
+  static constexpr bool spikes = true;
+  static constexpr bool pascal = false;
+};
+template <class T, class Emits>
+struct NeuronOf<exec::PascalFire<T, Emits>> {
+  static constexpr bool spikes = true;
+  static constexpr bool pascal = true;
+};
+template <class Layer>
+concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
+template <class Layer>
+concept WithProduct = requires(const Layer& layer) { layer.product; };
+
+template <class Layer>
+constexpr bool layer_spikes() {
+  if constexpr (WithEpilogue<Layer>)
+    return NeuronOf<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>::spikes;
+  else
+    return false;
+}
+}  // namespace detail
+
+/// Adds up the operations of the images that a session runs. Definitions: see energy.hpp.
+/// Join layers with an identity shortcut count one AC per spike that comes through it.
+class OperationCounter {
+public:
+  /// Adds the last run. The session must see its whole batch at once and count internal spikes: make it with
+  /// {.threads = 1, .tile = batch, .count_internal = true}. One counter serves one session.
+  template <class Session>
+  void add(const Session& session) {
+    bool spiking = false;
+    session.visit([&](const auto& layer, const auto&, const auto&) {
+      spiking |= detail::layer_spikes<std::remove_cvref_t<decltype(layer)>>();
+    });
+    std::size_t index = 0;
+    std::size_t samples = 0;
+    session.visit([&](const auto& layer, const auto& in, const auto& state) {
+      if (index == layers_.size()) layers_.emplace_back();
+      Row& row = layers_[index++];
+      row.path = layer.info.path;
+      samples = static_cast<std::size_t>(detail::any_part(state.out).samples);
+      count(row, layer, in, state, spiking);
+    });
+    images_ += samples;
+  }
+
+  /// Adds the counts of a counter of other images of the same network.
+  void add(const OperationCounter& other) {
+    if (layers_.empty()) {
+      *this = other;
+      return;
+    }
+    images_ += other.images_;
+    for (std::size_t i = 0; i < std::min(layers_.size(), other.layers_.size()); ++i) layers_[i].add(other.layers_[i]);
+  }
+
+  [[nodiscard]] std::size_t images() const { return images_; }
+  /// Means per image, layer by layer in network order.
+  [[nodiscard]] std::vector<LayerOperations> per_layer() const {
+    std::vector<LayerOperations> out;
+    const double n = static_cast<double>(std::max<std::size_t>(images_, 1));
+    const auto mean = [&](std::uint64_t total) { return static_cast<double>(total) / n; };
+    for (const Row& r : layers_) {
+      LayerOperations o;
+      o.path = r.path;
+      o.neurons = static_cast<double>(r.neurons);
+      o.counts = {.mac = mean(r.mac),
+                  .ac = mean(r.ac),
+                  .neuron_updates = mean(r.updates),
+                  .spikes = mean(r.spikes),
+                  .internal_spikes = mean(r.internal),
+                  .inhibitory_spikes = mean(r.inhibitory),
+                  .neurobench_mac = mean(r.neurobench_mac),
+                  .neurobench_ac = mean(r.neurobench_ac)};
+      out.push_back(std::move(o));
+    }
+    return out;
+  }
+  /// Means per image of the whole network.
+  [[nodiscard]] OperationCounts mean() const {
+    OperationCounts sum;
+    for (const LayerOperations& l : per_layer()) sum += l.counts;
+    return sum;
+  }
+  /// Sum over the PASCAL layers of T1 + (max(T1, T2) - 1) + T2: steps until the output stands. 0 without PASCAL.
+  [[nodiscard]] std::size_t latency_steps() const {
+    std::size_t n = 0;
+    for (const Row& r : layers_) n += r.latency;
+    return n;
+  }
+
+private:
+  struct Row {
+    std::string path;
+    std::size_t neurons = 0, latency = 0;
+    std::uint64_t mac = 0, ac = 0, updates = 0, spikes = 0, internal = 0, inhibitory = 0;
+    std::uint64_t neurobench_mac = 0, neurobench_ac = 0;
+    std::vector<std::uint32_t> reach;  ///< [pixels][channels]: weights that one spike of this input neuron reaches
+
+    void add(const Row& o) {
+      mac += o.mac;
+      ac += o.ac;
+      updates += o.updates;
+      spikes += o.spikes;
+      internal += o.internal;
+      inhibitory += o.inhibitory;
+      neurobench_mac += o.neurobench_mac;
+      neurobench_ac += o.neurobench_ac;
+    }
+  };
+
+  template <class Layer, class In, class State>
+  static void count(Row& row, const Layer& layer, const In& in, const State& state, bool spiking) {
+    if constexpr (detail::WithProduct<Layer>) {
+      count_synapse(row, layer, view_as<typename Layer::takes>(in), spiking);
+    } else if constexpr (requires { layer.shortcut; }) {
+      using Shortcut = std::remove_cvref_t<decltype(layer.shortcut)>;
+      if constexpr (Shortcut::size == 0) count_identity(row, Layer::branch(in), spiking);
+    }
+    if constexpr (detail::layer_spikes<Layer>()) {
+      using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;
+      const auto& buffer = detail::any_part(state.out);
+      const auto samples = static_cast<std::size_t>(buffer.samples);
+      // Counts do not show the steps that they stand for; the layer knows them.
+      const auto updates = static_cast<std::size_t>(layer.epilogue.updates(layer.info.in_steps));
+      row.neurons = buffer.shape.size();
+      row.latency = Neuron::pascal ? updates : 0;
+      row.updates += samples * row.neurons * updates;
+      detail::for_each_active(buffer, samples, [&](std::size_t, std::size_t, unsigned n) { row.spikes += n; });
+      row.internal = state.internal.forward;
+      row.inhibitory = state.internal.inhibitory;
+    }
+  }
+
+  template <class Layer, class P>
+  static void count_synapse(Row& row, const Layer& layer, const Buffer<P>& in, bool spiking) {
+    const auto samples = static_cast<std::uint64_t>(in.samples);
+    if constexpr (detail::integer_packing<P>) {
+      if (row.reach.empty()) row.reach = reach(layer);
+      const auto channels = static_cast<std::size_t>(in.shape.channels);
+      const auto steps = static_cast<std::size_t>(in.steps);
+      const std::size_t pixels = in.shape.pixels();
+      std::uint64_t events = 0, active = 0;
+      bool binary = true;
+      detail::for_each_active(in, static_cast<std::size_t>(in.samples), [&](std::size_t r, std::size_t c, unsigned n) {
+        const std::uint64_t weights = row.reach[r / steps % pixels * channels + c];
+        events += n * weights;
+        active += weights;
+        binary &= n == 1;
+      });
+      (binary ? row.neurobench_ac : row.neurobench_mac) += active;
+      if (spiking) {
+        row.ac += events;
+        return;
+      }
+    } else {
+      row.neurobench_mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
+    }
+    row.mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
+  }
+  template <class P>
+  static void count_identity(Row& row, const Buffer<P>& in, bool spiking) {
+    if (!spiking) return;
+    if constexpr (detail::integer_packing<P>)
+      detail::for_each_active(in, static_cast<std::size_t>(in.samples), [&](std::size_t, std::size_t, unsigned n) {
+        row.ac += n;
+        ++row.neurobench_ac;
+      });
+  }
+
+  /// Non-zero weights that read each input neuron, borders included.
+  template <class Layer>
+  static std::vector<std::uint32_t> reach(const Layer& layer) {
+    const auto& g = layer.product.geometry();
+    std::vector<std::uint32_t> out(g.in.size());
+    const auto target = [](int i, int tap, int pad, int dilation, int stride, int outputs) {
+      const int o = i + pad - tap * dilation;
+      return o >= 0 && o % stride == 0 && o / stride < outputs;
+    };
+    const auto channels = static_cast<std::size_t>(g.in.channels);
+    for (int y = 0; y < g.in.height; ++y)
+      for (int x = 0; x < g.in.width; ++x)
+        for (int ky = 0; ky < g.kernel_h; ++ky)
+          for (int kx = 0; kx < g.kernel_w; ++kx) {
+            if (!target(y, ky, g.pad_h, g.dilation_h, g.stride_h, g.out_h()) ||
+                !target(x, kx, g.pad_w, g.dilation_w, g.stride_w, g.out_w()))
+              continue;
+            const std::size_t to = static_cast<std::size_t>(y * g.in.width + x) * channels;
+            const std::size_t from = static_cast<std::size_t>(ky * g.kernel_w + kx) * channels;
+            for (std::size_t c = 0; c < channels; ++c) out[to + c] += layer.info.nonzeros[from + c];
+          }
+    return out;
+  }
+
+  std::vector<Row> layers_;
+  std::size_t images_ = 0;
+};
+
+/// Operations of `network` on `count` images, `stride` floats apart; means per image. Same result for any `threads`.
+template <class Network>
+OperationCounter count_operations(const Network& network, const float* images, std::size_t count, std::size_t stride,
+                                  int threads = 0) {
+  constexpr std::size_t batch = 16;
+  const int workers = std::max(threads > 0 ? threads : max_threads(), 1);
+  std::vector<OperationCounter> counters(static_cast<std::size_t>(workers));
+  parallel_for((count + batch - 1) / batch, 1, workers, [&](std::size_t begin, std::size_t end, int worker) {
+    const exec::SessionOptions whole{.threads = 1, .tile = static_cast<int>(batch), .count_internal = true};
+    auto session = network.session(static_cast<int>(batch), whole);
+    for (std::size_t b = begin; b < end; ++b) {
+      session.run(images + b * batch * stride, std::min(batch, count - b * batch), stride);
+      counters[static_cast<std::size_t>(worker)].add(session);
+    }
+  });
+  OperationCounter sum;
+  for (const OperationCounter& c : counters) sum.add(c);
+  return sum;
+}
+
+}  // namespace report
+
+SPIQ_END_NAMESPACE
