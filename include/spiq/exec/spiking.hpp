@@ -1,0 +1,199 @@
+/// @file
+/// Epilogues with a neuron: all steps of a tile are processed before the next, spikes leave as bits or counts.
+#pragma once
+
+#include <spiq/exec/epilogue.hpp>
+#include <spiq/kernel/unpack.hpp>
+#include <spiq/neuron/integrate_fire.hpp>
+#include <spiq/neuron/pascal.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace exec {
+
+namespace detail {
+
+/// Channels that a product may hand over in one tile, at most.
+inline constexpr int max_tile_channels = 128;
+
+/// Hands the tile over in L1, so that the neuron's loops over rows exist once and not in every tile of a product.
+template <class Derived, class T>
+struct StagedSink {
+  template <class V, int MR, int NV>
+  SPIQ_INLINE void operator()(const V (&acc)[MR][NV], const kernel::TileAt& at) noexcept {
+    static_assert(NV * V::width <= max_tile_channels);
+    alignas(64) T staged[static_cast<std::size_t>(MR * NV * V::width)];
+    SPIQ_UNROLL
+    for (int i = 0; i < MR; ++i) {
+      SPIQ_UNROLL
+      for (int j = 0; j < NV; ++j) acc[i][j].store(staged + (i * NV + j) * V::width);
+    }
+    static_cast<Derived*>(this)->template process<V>(staged, NV * V::width, at);
+  }
+};
+
+template <class T>
+struct IntegrateFireSink : StagedSink<IntegrateFireSink<T>, T> {
+  Buffer<packing::by_channel>* out;
+  const T *bias, *theta, *initial;
+  int in_steps, out_steps;
+  alignas(64) T membrane[max_tile_channels];
+
+  template <class V>
+  SPIQ_NOINLINE void process(const T* tile, int width, kernel::TileAt at) noexcept {
+    const bool held = in_steps == 1 && out_steps > 1;  // direct coding: the same current at every step
+    for (int c = 0; c < at.channels; c += V::width) {
+      const int channel = at.channel + c;
+      const int lanes = std::min(V::width, at.channels - c);
+      const V b = V::load(bias + channel);
+      const V th = V::load(theta + channel);
+      const V start = V::load(initial + channel);
+      V v = V::load(membrane + c);
+      int t = static_cast<int>(at.row % static_cast<std::size_t>(in_steps));
+      for (int i = 0; i < at.rows; ++i) {
+        const std::size_t row = at.row + static_cast<std::size_t>(i);
+        const V current = V::load(tile + i * width + c) + b;
+        if (held) {
+          v = start;
+          for (int s = 0; s < out_steps; ++s)
+            kernel::store_spikes(out->row(row * static_cast<std::size_t>(out_steps) + static_cast<std::size_t>(s)),
+                                 channel, lanes, neuron::IntegrateFire::step(v, current, th).bits());
+        } else {
+          if (t == 0) v = start;
+          kernel::store_spikes(out->row(row), channel, lanes, neuron::IntegrateFire::step(v, current, th).bits());
+          t = t + 1 == in_steps ? 0 : t + 1;
+        }
+      }
+      v.store(membrane + c);
+    }
+  }
+};
+
+template <class T, class Emit>
+struct PascalSink : StagedSink<PascalSink<T, Emit>, T> {
+  Buffer<Emit>* out;
+  const T *theta, *initial;
+  int in_steps, levels;
+  InternalSpikes* internal;
+  alignas(64) T membrane[max_tile_channels];
+  alignas(64) T count[max_tile_channels];
+
+  template <class V>
+  SPIQ_NOINLINE void process(const T* tile, int width, kernel::TileAt at) noexcept {
+    const int corrections = std::max(in_steps, levels) - 1;
+    for (int c = 0; c < at.channels; c += V::width) {
+      const int channel = at.channel + c;
+      const int lanes = std::min(V::width, at.channels - c);
+      const std::uint32_t real = lanes == 32 ? ~0U : (1U << lanes) - 1U;
+      const V th = V::load(theta + channel);
+      const V start = V::load(initial + channel);
+      neuron::Pascal::State<V> state{V::load(membrane + c), V::load(count + c)};
+      int t = static_cast<int>(at.row % static_cast<std::size_t>(in_steps));
+      for (int i = 0; i < at.rows; ++i) {
+        if (t == 0) state = {start, V::zero()};
+        const auto forward = neuron::Pascal::charge(state, V::load(tile + i * width + c), th);
+        if (internal != nullptr) internal->forward += static_cast<unsigned>(std::popcount(forward.bits() & real));
+        if (++t < in_steps) continue;
+        t = 0;
+        for (int k = 0; k < corrections; ++k) {
+          const auto masks = neuron::Pascal::correct(state, th);
+          if (internal != nullptr) {
+            internal->forward += static_cast<unsigned>(std::popcount(masks.forward.bits() & real));
+            internal->inhibitory += static_cast<unsigned>(std::popcount(masks.inhibitory.bits() & real));
+          }
+        }
+        const std::size_t position = (at.row + static_cast<std::size_t>(i)) / static_cast<std::size_t>(in_steps);
+        emit(position, channel, lanes, neuron::Pascal::emitted(state, V::broadcast(static_cast<T>(levels))));
+      }
+      state.membrane.store(membrane + c);
+      state.count.store(count + c);
+    }
+  }
+
+private:
+  template <class V>
+  SPIQ_INLINE void emit(std::size_t position, int channel, int lanes, V n) noexcept {
+    if constexpr (std::is_same_v<Emit, packing::counts>) {
+      if constexpr (std::is_same_v<T, float>)
+        to_i32(n).store_u8(out->row(position) + channel);
+      else
+        n.store_u8(out->row(position) + channel);
+    } else {
+      for (int s = 0; s < levels; ++s)
+        kernel::store_spikes(out->row(position * static_cast<std::size_t>(levels) + static_cast<std::size_t>(s)),
+                             channel, lanes, (n > V::broadcast(static_cast<T>(s))).bits());
+    }
+  }
+};
+
+}  // namespace detail
+
+/// Integrate-and-fire with soft reset over T steps; the bias is part of every step's current.
+/// A single-step input is direct coding: the same current at each of the `steps` steps.
+template <class T>
+struct Fire {
+  using emits = Packings<packing::by_channel>;
+  /// Not counts: the order of spikes in time matters.
+  using admits = Packings<packing::real, packing::pixels, packing::levels, packing::by_channel, packing::sums>;
+  static constexpr const char* name = "integrate_fire";
+  PerChannel<T> bias, theta, initial;
+  int steps = 1;
+
+  [[nodiscard]] int out_steps(int) const { return steps; }
+  /// Updates of one neuron for one input: one a step.
+  [[nodiscard]] int updates(int) const { return steps; }
+  template <class Emit>
+  [[nodiscard]] auto sink(Buffer<Emit>& out, int in_steps, InternalSpikes*) const {
+    static_assert(std::is_same_v<Emit, packing::by_channel>);
+    detail::IntegrateFireSink<T> s;
+    s.out = &out;
+    s.bias = bias.data();
+    s.theta = theta.data();
+    s.initial = initial.data();
+    s.in_steps = in_steps;
+    s.out_steps = steps;
+    return s;
+  }
+};
+
+/// PASCAL neurons of L = `levels` output steps, started at theta / 2 + bias (the whole bias in the first slice).
+/// `Emits` is what the form of the network allows: counts, spikes, or both (the negotiation picks).
+template <class T, class Emits = Packings<packing::counts, packing::by_channel>>
+struct PascalFire {
+  using emits = Emits;
+  using admits = any_packing;
+  static constexpr const char* name = "pascal";
+  PerChannel<T> theta, initial;
+  int levels = 1;
+
+  [[nodiscard]] int out_steps(int) const { return levels; }
+  /// Updates of one neuron for an input of `in_steps` steps, whether they arrive one by one or summed.
+  [[nodiscard]] int updates(int in_steps) const { return neuron::Pascal::steps(in_steps, levels); }
+  template <class Emit>
+  [[nodiscard]] auto sink(Buffer<Emit>& out, int in_steps, InternalSpikes* internal) const {
+    detail::PascalSink<T, Emit> s;
+    s.out = &out;
+    s.theta = theta.data();
+    s.initial = initial.data();
+    s.in_steps = in_steps;
+    s.levels = levels;
+    s.internal = internal;
+    return s;
+  }
+};
+
+/// Steps that a buffer of packing P holds for an epilogue of `steps` output steps: counts are summed over time.
+template <class P>
+constexpr int buffer_steps(int steps) {
+  return std::is_same_v<P, packing::counts> ? 1 : steps;
+}
+
+}  // namespace exec
+
+SPIQ_END_NAMESPACE

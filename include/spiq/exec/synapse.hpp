@@ -1,0 +1,112 @@
+/// @file
+/// The executable synapse: a product with its epilogue fused behind it.
+#pragma once
+
+#include <spiq/core/packing.hpp>
+#include <spiq/exec/spiking.hpp>
+#include <spiq/kernel/product.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace exec {
+
+/// What an executable layer remembers of the layer that it came from; for reports and counters, never while it runs.
+struct LayerInfo {
+  std::string path;            ///< "4.body.0"
+  double threshold = 0;        ///< of the neuron behind, in real units; 0 without one
+  int levels = 0;              ///< of the activation behind; 0 without one
+  int in_steps = 1;            ///< time steps of the input, however they are packed
+  std::vector<std::uint32_t> nonzeros;  ///< [kernel_h][kernel_w][in]: outputs reached through a non-zero weight
+  std::size_t macs = 0;        ///< of one sample on real taps
+};
+
+namespace detail {
+template <class A, class B>
+struct FanoutSink {
+  A first;
+  B second;
+  template <class V, int MR, int NV>
+  SPIQ_INLINE void operator()(const V (&acc)[MR][NV], const kernel::TileAt& at) noexcept {
+    first(acc, at);
+    second(acc, at);
+  }
+};
+template <class A, class B>
+FanoutSink(A, B) -> FanoutSink<A, B>;
+
+template <class Emit, class Epilogue>
+auto make_sink(const Epilogue& epilogue, Buffer<Emit>& out, int in_steps, InternalSpikes* internal) {
+  return epilogue.sink(out, in_steps, internal);
+}
+template <class A, class B, class Epilogue>
+auto make_sink(const Epilogue& epilogue, Buffer<packing::fanout<A, B>>& out, int in_steps, InternalSpikes* internal) {
+  return FanoutSink{make_sink(epilogue, out.first, in_steps, internal),
+                    make_sink(epilogue, out.second, in_steps, nullptr)};
+}
+
+template <class P>
+void allocate(Buffer<P>& buffer, const Shape& shape, int samples, int steps) {
+  buffer.allocate(shape, samples, buffer_steps<P>(steps));
+}
+template <class A, class B>
+void allocate(Buffer<packing::fanout<A, B>>& buffer, const Shape& shape, int samples, int steps) {
+  allocate(buffer.first, shape, samples, steps);
+  allocate(buffer.second, shape, samples, steps);
+}
+template <class P>
+void set_samples(Buffer<P>& buffer, int samples) noexcept {
+  buffer.samples = samples;
+}
+template <class A, class B>
+void set_samples(Buffer<packing::fanout<A, B>>& buffer, int samples) noexcept {
+  buffer.first.samples = samples;
+  buffer.second.samples = samples;
+}
+}  // namespace detail
+
+/// A linear map or convolution with its neuron, activation or plain store fused as the epilogue.
+/// Reads packing Take, writes packing Emit (possibly a fanout). Constant while it runs; see State.
+template <kernel::Product Product, class Epilogue, class Take, class Emit>
+struct Synapse {
+  using takes = Take;
+  using emits = Emit;
+
+  Product product;
+  Epilogue epilogue;
+  LayerInfo info;
+
+  /// What changes while the layer runs; one per worker.
+  struct State {
+    Buffer<Emit> out;
+    typename Product::Scratch scratch;
+    InternalSpikes internal;
+    bool count_internal = false;
+  };
+
+  [[nodiscard]] Shape output_shape() const { return product.geometry().out(); }
+
+  template <class In>
+  void allocate(State& state, int samples, const In& in) const {
+    const auto& taken = view_as<Take>(in);
+    detail::allocate(state.out, output_shape(), samples, epilogue.out_steps(taken.steps));
+    state.scratch = product.scratch(taken.steps);
+  }
+  template <class In>
+  const Buffer<Emit>& run(const In& in, State& state) const noexcept {
+    const auto& taken = view_as<Take>(in);
+    detail::set_samples(state.out, taken.samples);
+    auto sink = detail::make_sink(epilogue, state.out, taken.steps, state.count_internal ? &state.internal : nullptr);
+    product.run(taken, 0, taken.samples, sink, state.scratch);
+    return state.out;
+  }
+};
+
+}  // namespace exec
+
+SPIQ_END_NAMESPACE

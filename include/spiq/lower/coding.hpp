@@ -1,0 +1,224 @@
+/// @file
+/// What a target chooses: the product that does the arithmetic and the epilogue that stands for an activation.
+#pragma once
+
+#include <spiq/exec/network.hpp>
+#include <spiq/lower/context.hpp>
+#include <spiq/lower/fold.hpp>
+#include <spiq/lower/target.hpp>
+#include <spiq/nn/activation.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace lowering {
+
+template <class Activation>
+inline constexpr bool is_qcfs = requires(const Activation& a) { a.lambda; a.levels; };
+
+/// Rounded quotients: real values as integers of a unit.
+inline std::vector<std::int32_t> in_units(const std::vector<float>& values, const std::vector<double>& unit) {
+  std::vector<std::int32_t> q(values.size());
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = static_cast<std::int32_t>(std::lround(values[i] / unit[i]));
+  return q;
+}
+inline std::vector<std::int32_t> threshold_in_units(double theta, const std::vector<double>& unit) {
+  std::vector<std::int32_t> q(unit.size());
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = static_cast<std::int32_t>(std::lround(theta / unit[i]));
+  return q;
+}
+
+/// f32: numbers as they are.
+struct F32Numbers {
+  using value = float;
+  static constexpr bool exact = false;
+  using input_packing = packing::real;
+  template <class Arch>
+  using product = kernel::DenseF32<Arch>;
+
+  static exec::Store<float> store(const kernel::FoldedWeights& w, bool once) {
+    return {exec::PerChannel<float>(w.bias, 0.0F), once};
+  }
+  template <class Emits>
+  static exec::PascalFire<float, Emits> pascal(const kernel::FoldedWeights& w, double theta, int levels) {
+    std::vector<float> initial(w.bias);
+    for (float& v : initial) v += static_cast<float>(theta / 2);
+    return {exec::PerChannel<float>(std::vector<float>(initial.size(), static_cast<float>(theta)), 1.0F),
+            exec::PerChannel<float>(initial, 0.0F), levels};
+  }
+};
+
+/// Exact: integers of the units chosen per channel; thresholds are even.
+struct ExactNumbers {
+  using value = std::int32_t;
+  static constexpr bool exact = true;
+  using input_packing = packing::pixels;
+  template <class Arch>
+  using product = kernel::DenseS16<Arch>;
+
+  static exec::Store<std::int32_t> store(const kernel::FoldedWeights& w, bool once) {
+    return {exec::PerChannel<std::int32_t>(in_units(w.bias, w.unit), 0), once};
+  }
+  template <class Emits>
+  static exec::PascalFire<std::int32_t, Emits> pascal(const kernel::FoldedWeights& w, double theta, int levels) {
+    const auto thresholds = threshold_in_units(theta, w.unit);
+    auto initial = in_units(w.bias, w.unit);
+    for (std::size_t i = 0; i < initial.size(); ++i) initial[i] += thresholds[i] / 2;
+    return {exec::PerChannel<std::int32_t>(thresholds, 1), exec::PerChannel<std::int32_t>(initial, 0), levels};
+  }
+};
+
+template <class Form>
+struct pascal_emits {
+  using type = Packings<packing::counts, packing::by_channel>;
+};
+template <>
+struct pascal_emits<form::counts> {
+  using type = Packings<packing::counts>;
+};
+template <>
+struct pascal_emits<form::spikes> {
+  using type = Packings<packing::by_channel>;
+};
+
+template <class Arithmetic>
+using numbers_of = std::conditional_t<std::is_same_v<Arithmetic, arithmetic::exact>, ExactNumbers, F32Numbers>;
+
+/// One specialisation per target:
+/// - `numbers`, `output` (signal behind an activation), `timing` of joins, `bias_once`, `decoding` of the read-out;
+/// - `supports<Activation>`; `threshold(activation)`: of its neuron, real units, 0 if it has none;
+/// - `epilogue(target, activation, folded weights)`; `after(target, activation, context)`: the context behind it.
+template <class Target>
+struct Coding;
+
+template <>
+struct Coding<target::Float> {
+  using numbers = F32Numbers;
+  using output = signal::real;
+  static constexpr bool bias_once = false;
+  static constexpr auto timing = exec::JoinTiming::per_step;
+  static constexpr auto decoding = exec::Decoding::sum;
+  static constexpr const char* name = "float";
+  static constexpr bool spiking = false;
+  template <class A>
+  static constexpr bool supports = true;
+
+  template <class A>
+  static double threshold(const A& a) {
+    if constexpr (is_qcfs<A>)
+      return a.lambda;
+    else
+      return 0;
+  }
+  template <class A>
+  static auto epilogue(const target::Float&, const A& a, const kernel::FoldedWeights& w) {
+    if constexpr (is_qcfs<A>)
+      return exec::Quantize{exec::PerChannel<float>(w.bias, 0.0F), a.lambda, a.levels};
+    else
+      return exec::Rectify{exec::PerChannel<float>(w.bias, 0.0F)};
+  }
+  template <class A>
+  static void after(const target::Float&, const A&, Context&) {}
+};
+
+template <>
+struct Coding<target::Exact> {
+  using numbers = ExactNumbers;
+  using output = signal::discrete;
+  static constexpr bool bias_once = false;
+  static constexpr auto timing = exec::JoinTiming::per_step;
+  static constexpr auto decoding = exec::Decoding::sum;
+  static constexpr const char* name = "exact";
+  static constexpr bool spiking = false;
+  template <class A>
+  static constexpr bool supports = is_qcfs<A>;
+
+  template <class A>
+  static double threshold(const A& a) {
+    return double{a.lambda} / a.levels;
+  }
+  template <class A>
+  static exec::QuantizeExact epilogue(const target::Exact&, const A& a, const kernel::FoldedWeights& w) {
+    return {exec::PerChannel<std::int32_t>(in_units(w.bias, w.unit), 0),
+            exec::PerChannel<std::int32_t>(threshold_in_units(threshold(a), w.unit), 1), a.levels};
+  }
+  template <class A>
+  static void after(const target::Exact&, const A& a, Context& c) {
+    c.steps = 1;
+    c.amplitude = threshold(a);
+    c.channel_amplitude.clear();
+    c.max_level = a.levels;
+  }
+};
+
+template <>
+struct Coding<target::Spiking<conversion::Qcfs>> {
+  using numbers = F32Numbers;
+  using output = signal::discrete;
+  using target_type = target::Spiking<conversion::Qcfs>;
+  static constexpr bool bias_once = false;
+  static constexpr auto timing = exec::JoinTiming::per_step;
+  static constexpr auto decoding = exec::Decoding::mean;
+  static constexpr const char* name = "spiking_qcfs";
+  static constexpr bool spiking = true;
+  template <class A>
+  static constexpr bool supports = is_qcfs<A>;
+
+  template <class A>
+  static double threshold(const A& a) {
+    return a.lambda;
+  }
+  template <class A>
+  static exec::Fire<float> epilogue(const target_type& t, const A& a, const kernel::FoldedWeights& w) {
+    const auto same = [&](float v, float padding) {
+      return exec::PerChannel<float>(std::vector<float>(w.bias.size(), v), padding);
+    };
+    return {exec::PerChannel<float>(w.bias, 0.0F), same(a.lambda, 1.0F), same(a.lambda / 2, 0.0F), t.conversion.steps};
+  }
+  template <class A>
+  static void after(const target_type& t, const A& a, Context& c) {
+    c.steps = t.conversion.steps;
+    c.amplitude = a.lambda;
+    c.channel_amplitude.clear();
+    c.max_level = t.conversion.steps;
+  }
+};
+
+template <class Arithmetic, class Form>
+struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
+  using numbers = numbers_of<Arithmetic>;
+  using output = signal::discrete;
+  using target_type = target::Spiking<conversion::Pascal<Arithmetic, Form>>;
+  static constexpr bool bias_once = true;
+  static constexpr auto timing = exec::JoinTiming::once;
+  static constexpr auto decoding = exec::Decoding::sum;
+  static constexpr bool spiking = true;
+  static constexpr const char* name = numbers::exact ? "spiking_pascal_exact" : "spiking_pascal";
+  template <class A>
+  static constexpr bool supports = is_qcfs<A>;
+
+  template <class A>
+  static double threshold(const A& a) {
+    return double{a.lambda} / a.levels;
+  }
+  template <class A>
+  static auto epilogue(const target_type&, const A& a, const kernel::FoldedWeights& w) {
+    return numbers::template pascal<typename pascal_emits<Form>::type>(w, threshold(a), a.levels);
+  }
+  template <class A>
+  static void after(const target_type&, const A& a, Context& c) {
+    c.steps = a.levels;
+    c.amplitude = threshold(a);
+    c.channel_amplitude.clear();
+    c.max_level = a.levels;
+  }
+};
+
+}  // namespace lowering
+
+SPIQ_END_NAMESPACE

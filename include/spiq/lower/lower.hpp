@@ -1,0 +1,93 @@
+/// @file
+/// `lower`: a trained network becomes an executable one.
+#pragma once
+
+#include <spiq/lower/rules.hpp>
+#include <spiq/nn/network.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace lowering {
+
+/// What `lower` returns when a layer has no rule; a static_assert has said which. Keeps later errors quiet.
+struct Refused {
+  template <class... T>
+  Refused session(T&&...) const {
+    return {};
+  }
+  template <class... T>
+  Refused run(T&&...) const {
+    return {};
+  }
+  template <class... T>
+  Refused operator()(T&&...) const {
+    return {};
+  }
+};
+
+template <class Numbers, class Normalization>
+void set_input(exec::InputStage& stage, Context& context, const Normalization& normalization) {
+  stage.shape = context.shape;
+  const auto is = [](const auto& values, float x) {
+    return std::all_of(values.begin(), values.end(), [x](float v) { return v == x; });
+  };
+  if (Numbers::exact || !is(normalization.mean, 0.0F) || !is(normalization.std, 1.0F)) {
+    stage.mean = {normalization.mean.begin(), normalization.mean.end()};
+    stage.deviation = {normalization.std.begin(), normalization.std.end()};
+  }
+  if constexpr (Numbers::exact) {
+    context.max_level = 255;
+    context.channel_amplitude.assign(static_cast<std::size_t>(context.shape.channels), 1.0 / 255.0);
+    for (std::size_t c = 0; c < stage.deviation.size(); ++c) context.channel_amplitude[c] /= double{stage.deviation[c]};
+  }
+}
+
+template <class Drafts>
+double last_unit(Drafts& all) {
+  const kernel::FoldedWeights* w = last_weights(all);
+  return w == nullptr || w->unit.empty() ? 1.0 : w->unit[0];
+}
+
+template <class Numbers, class Target, std::size_t... I, class... D>
+auto finish(PackOf<std::index_sequence<I...>, D...>& all, exec::InputStage input, exec::Readout readout) {
+  using up = Packings<typename Numbers::input_packing>;
+  using output = exec::currents<typename Numbers::value>;
+  using plan = negotiate<up, Packings<output>, D...>;
+  using take = typename choose<exec::InputStage, typename plan::wants, up, meet_t<typename plan::wants, up>>::type;
+  auto chain = bind_all<up, take>(typename plan::out{}, all);
+  return exec::Network<typename Numbers::input_packing, output, decltype(chain)>{
+      std::move(input), std::move(chain), readout, Coding<Target>::name, Coding<Target>::spiking};
+}
+
+}  // namespace lowering
+
+/// Lowers a trained network for a target: folds, chooses packings, packs weights for architecture Arch.
+/// The result is constant while it runs and independent of `net`. Throws spiq::Error where a number of the network
+/// cannot be represented in the target (a threshold that is not positive, sums that do not fit exact arithmetic).
+/// A layer without a rule for the target is a compile-time error that names both.
+template <class Arch = simd::best, class Net, class Target>
+auto lower(const Net& net, const Target& target) {
+  using coding = lowering::Coding<Target>;
+  using numbers = typename coding::numbers;
+  using layers = std::remove_cvref_t<decltype(net.layers)>;
+  if constexpr (!lowering::plan_t<Target, signal::real, layers>::complete) {
+    return lowering::Refused{};
+  } else {
+    lowering::Context context;
+    context.shape = net.in;
+    exec::InputStage input;
+    lowering::set_input<numbers>(input, context, net.normalization);
+    auto all = lowering::drafts<Arch, Target, signal::real>(target, context, net.layers);
+    exec::Readout readout;
+    readout.classes = static_cast<int>(context.shape.size());
+    readout.unit = lowering::last_unit(all);
+    readout.decoding = coding::decoding;
+    return lowering::finish<numbers, Target>(all, std::move(input), readout);
+  }
+}
+
+SPIQ_END_NAMESPACE

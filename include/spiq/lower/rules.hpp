@@ -1,0 +1,336 @@
+/// @file
+/// The rules: how a window of trained layers folds into one draft. Written once for all targets; a target adds a rule
+/// only for a layer that it treats differently.
+#pragma once
+
+#include <spiq/lower/coding.hpp>
+#include <spiq/lower/draft.hpp>
+#include <spiq/lower/plan.hpp>
+#include <spiq/nn/dropout.hpp>
+#include <spiq/nn/flatten.hpp>
+#include <spiq/nn/pool.hpp>
+#include <spiq/nn/residual.hpp>
+#include <spiq/nn/seq.hpp>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace lowering {
+
+/// Nothing moves: the product behind a flattened map reads it as it lies.
+template <>
+inline constexpr bool transparent<Flatten> = true;
+
+/// What a rule needs of an activation, free of its type's arguments.
+struct QcfsNumbers {
+  float lambda = 1;
+  int levels = 1;
+};
+struct ReluNumbers {};
+template <class A>
+auto numbers_of_activation(const A& a) {
+  if constexpr (is_qcfs<A>) {
+    if (!(a.lambda > 0.0F))
+      SPIQ_THROW("threshold of a Qcfs activation", "a positive number", std::to_string(a.lambda));
+    return QcfsNumbers{a.lambda, a.levels};
+  } else {
+    return ReluNumbers{};
+  }
+}
+
+template <class Target, class A>
+struct MakeActivation {
+  Target target;
+  A activation;
+  auto operator()(const kernel::FoldedWeights& w) const { return Coding<Target>::epilogue(target, activation, w); }
+};
+template <class Target>
+struct MakeStore {
+  auto operator()(const kernel::FoldedWeights& w) const {
+    return Coding<Target>::numbers::store(w, Coding<Target>::bias_once);
+  }
+};
+
+inline exec::LayerInfo describe(const kernel::FoldedWeights& w, const std::string& path, int in_steps) {
+  exec::LayerInfo info;
+  info.path = path;
+  info.in_steps = in_steps;
+  info.nonzeros = count_nonzeros(w);
+  info.macs = w.geometry.macs();
+  return info;
+}
+template <class A>
+void describe_activation(exec::LayerInfo& info, double threshold, const A& a) {
+  info.threshold = threshold;
+  if constexpr (requires { a.levels; }) info.levels = a.levels;
+}
+
+/// A product without an activation: currents.
+template <class Arch, class Target>
+auto draft_store(const Target&, Context& c, const std::string& path, kernel::FoldedWeights w) {
+  using numbers = typename Coding<Target>::numbers;
+  if constexpr (numbers::exact) choose_units({{&w, 0, c.max_level}}, 0, 0, "layer " + path);
+  SynapseDraft<typename numbers::template product<Arch>, MakeStore<Target>> draft{std::move(w), {}, {}};
+  draft.info = describe(draft.weights, path, c.steps);
+  c.shape = draft.weights.geometry.out();
+  c.amplitude = 1;
+  c.channel_amplitude.clear();
+  return draft;
+}
+/// A product with its activation or neuron.
+template <class Arch, class Target, class A>
+auto draft_activation(const Target& t, Context& c, const std::string& path, kernel::FoldedWeights w, const A& layer) {
+  using numbers = typename Coding<Target>::numbers;
+  const auto a = numbers_of_activation(layer);
+  const double threshold = Coding<Target>::threshold(a);
+  if constexpr (numbers::exact) choose_units({{&w, 0, c.max_level}}, threshold, a.levels, "layer " + path);
+  SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
+      std::move(w), {t, a}, {}};
+  draft.info = describe(draft.weights, path, c.steps);
+  describe_activation(draft.info, threshold, a);
+  c.shape = draft.weights.geometry.out();
+  Coding<Target>::after(t, a, c);
+  return draft;
+}
+
+/// An activation that the target has a neuron for.
+template <class A, class Target>
+concept Spikable = nn::Activation<A> && Coding<Target>::template supports<A>;
+
+template <class Target, class Signal, nn::WithWeights W>
+struct Rule<Target, Signal, W> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const W& w) {
+    return draft_store<Arch>(t, c, path, fold(w, nullptr, c));
+  }
+};
+template <class Target, class Signal, nn::WithWeights W>
+struct Rule<Target, Signal, W, BatchNorm> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm) {
+    return draft_store<Arch>(t, c, path, fold(w, &norm, c));
+  }
+};
+template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
+struct Rule<Target, Signal, W, A> {
+  static constexpr bool exists = true;
+  using out = typename Coding<Target>::output;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const A& a) {
+    return draft_activation<Arch>(t, c, path, fold(w, nullptr, c), a);
+  }
+};
+template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
+struct Rule<Target, Signal, W, BatchNorm, A> {
+  static constexpr bool exists = true;
+  using out = typename Coding<Target>::output;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm, const A& a) {
+    return draft_activation<Arch>(t, c, path, fold(w, &norm, c), a);
+  }
+};
+// Activations and batch norms with no product before them: a depthwise 1x1 product stands in.
+template <class Target, class Signal, Spikable<Target> A>
+struct Rule<Target, Signal, A> {
+  static constexpr bool exists = true;
+  using out = typename Coding<Target>::output;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const A& a) {
+    return draft_activation<Arch>(t, c, path, fold_elementwise(nullptr, c), a);
+  }
+};
+template <class Target, class Signal>
+struct Rule<Target, Signal, BatchNorm> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm) {
+    return draft_store<Arch>(t, c, path, fold_elementwise(&norm, c));
+  }
+};
+template <class Target, class Signal, Spikable<Target> A>
+struct Rule<Target, Signal, BatchNorm, A> {
+  static constexpr bool exists = true;
+  using out = typename Coding<Target>::output;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm, const A& a) {
+    return draft_activation<Arch>(t, c, path, fold_elementwise(&norm, c), a);
+  }
+};
+
+/// Average pooling: integers are summed, and the sum's unit is 1 / window of what it was.
+template <class Signal>
+PoolDraft<exec::PoolKind::average> draft_average(Context& c, const std::string& path, kernel::PoolGeometry g) {
+  g.in = c.shape;
+  if constexpr (std::is_same_v<Signal, signal::discrete>) {
+    const int window = g.kernel_h * g.kernel_w;
+    const bool ragged = (!g.count_include_pad && (g.pad_h != 0 || g.pad_w != 0)) || g.ceil_mode;
+    if (ragged)
+      SPIQ_THROW("layer " + path + ": average pooling of spikes", "windows of one size", "windows cut by the border");
+    if (c.max_level * window > 255)
+      SPIQ_THROW("layer " + path + ": sum of a pooling window",
+                 "at most 255 (levels times window; use a smaller window or fewer levels, or pool after the last layer)",
+                 std::to_string(c.max_level) + " x " + std::to_string(window));
+    c.amplitude /= window;
+    for (double& a : c.channel_amplitude) a /= window;
+    c.max_level *= window;
+  }
+  c.shape = g.out();
+  exec::LayerInfo info;
+  info.path = path;
+  info.in_steps = c.steps;
+  return {g, info};
+}
+
+template <class Target, class Signal, int K, nn::ConvOption... Options>
+struct Rule<Target, Signal, AvgPool<K, Options...>> {
+  static constexpr bool exists = true;
+  using out = Signal;
+  template <class Arch>
+  static auto apply(const Target&, Context& c, const std::string& path, const AvgPool<K, Options...>& pool) {
+    return draft_average<Signal>(c, path, pool.geometry);
+  }
+};
+template <class Target, class Signal>
+struct Rule<Target, Signal, GlobalAvgPool> {
+  static constexpr bool exists = true;
+  using out = Signal;
+  template <class Arch>
+  static auto apply(const Target&, Context& c, const std::string& path, const GlobalAvgPool&) {
+    kernel::PoolGeometry g;
+    g.in = c.shape;
+    g.kernel_h = g.stride_h = c.shape.height;
+    g.kernel_w = g.stride_w = c.shape.width;
+    return draft_average<Signal>(c, path, g);
+  }
+};
+/// Global average pooling before a linear layer is that layer with its weights spread over the map: no sum of spikes
+/// over a whole map has to fit in a byte.
+template <class Target, class Signal, nn::WithWeights W>
+struct Rule<Target, Signal, GlobalAvgPool, W> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool&, const W& w) {
+    Context pooled = c;
+    pooled.shape = {1, 1, c.shape.channels};
+    kernel::FoldedWeights one = fold(w, nullptr, pooled), spread = one;
+    spread.geometry.in = c.shape;
+    spread.geometry.kernel_h = c.shape.height;
+    spread.geometry.kernel_w = c.shape.width;
+    const std::size_t taps = c.shape.pixels();
+    spread.weight.resize(one.weight.size() * taps);
+    for (std::size_t i = 0; i < spread.weight.size(); ++i) spread.weight[i] = one.weight[i / taps] / static_cast<float>(taps);
+    return draft_store<Arch>(t, c, path, std::move(spread));
+  }
+};
+
+template <int K, nn::ConvOption... Options>
+struct Rule<target::Float, signal::real, MaxPool<K, Options...>> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const target::Float&, Context& c, const std::string& path, const MaxPool<K, Options...>& pool) {
+    c.shape = pool.geometry.out();
+    exec::LayerInfo info;
+    info.path = path;
+    return PoolDraft<exec::PoolKind::maximum>{pool.geometry, info};
+  }
+};
+/// The sentence for a layer that a target refuses; instantiated by the plan, once.
+template <class Target>
+struct max_pool_refusal {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: max pooling has no exact form between spikes; train with AvgPool instead of MaxPool, or lower to "
+                "target::Float");
+};
+template <class Target, class Signal, int K, nn::ConvOption... Options>
+struct Rule<Target, Signal, MaxPool<K, Options...>> {
+  static constexpr bool exists = false;
+  using refusal = max_pool_refusal<Target>;
+};
+
+/// Residual join: both branches' currents meet in the neuron behind.
+template <class Arch, class Target, class Signal, class R, class Make>
+auto draft_join(const Target& t, Context& c, const std::string& path, const R& residual, Make make, double threshold,
+                int levels) {
+  using numbers = typename Coding<Target>::numbers;
+  using product = typename numbers::template product<Arch>;
+  using value = typename numbers::value;
+  Context cb = c, cs = c;
+  cb.prefix = path + ".body.";
+  cs.prefix = path + ".shortcut.";
+  auto body = drafts<Arch, Target, Signal>(t, cb, residual.body.layers);
+  auto shortcut = drafts<Arch, Target, Signal>(t, cs, residual.shortcut.layers);
+  constexpr bool identity = R::identity_shortcut;
+  if (Coding<Target>::timing == exec::JoinTiming::per_step && cb.steps != cs.steps && cs.steps != 1)
+    SPIQ_THROW("layer " + path + ": residual join", "branches with the same number of time steps",
+               std::to_string(cb.steps) + " and " + std::to_string(cs.steps));
+  JoinDraft<product, Make, decltype(body), decltype(shortcut)> draft{std::move(body), std::move(shortcut), make, {}, {},
+                                                                    Coding<Target>::timing, cb.shape, {}};
+  const auto channels = static_cast<std::size_t>(cb.shape.channels);
+  draft.numbers.bias.assign(channels, 0.0F);
+  if constexpr (numbers::exact) {
+    std::vector<ExactInputs> inputs{{last_weights(draft.body), 0, cb.max_level}};
+    if constexpr (identity)
+      inputs.push_back({nullptr, c.amplitude, c.max_level});
+    else
+      inputs.push_back({last_weights(draft.shortcut), 0, cs.max_level});
+    choose_units(inputs, threshold, levels, "layer " + path);
+    draft.numbers.unit = inputs[0].weights->unit;
+  }
+  draft.scale.resize(channels);
+  for (std::size_t i = 0; i < channels; ++i) {
+    const double amplitude = identity ? c.amplitude_of(static_cast<int>(i)) : 1.0;
+    if constexpr (numbers::exact)
+      draft.scale[i] = identity ? static_cast<value>(std::lround(amplitude / draft.numbers.unit[i])) : value{1};
+    else
+      draft.scale[i] = static_cast<value>(amplitude);
+  }
+  draft.info.path = path;
+  draft.info.threshold = threshold;
+  draft.info.levels = levels;
+  draft.info.in_steps = cb.steps;
+  c.shape = cb.shape;
+  c.steps = cb.steps;
+  return draft;
+}
+
+template <class Target, class Signal, class Body, class Shortcut, Spikable<Target> A>
+struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
+  static constexpr bool exists = true;
+  using out = typename Coding<Target>::output;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
+    const auto a = numbers_of_activation(layer);
+    int levels = 0;
+    if constexpr (requires { a.levels; }) levels = a.levels;
+    using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;
+    auto draft = draft_join<Arch, Target, Signal>(t, c, path, r, make{t, a}, Coding<Target>::threshold(a), levels);
+    Coding<Target>::after(t, a, c);
+    return draft;
+  }
+};
+template <class Target, class Signal, class Body, class Shortcut>
+struct Rule<Target, Signal, Residual<Body, Shortcut>> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r) {
+    auto draft = draft_join<Arch, Target, Signal>(t, c, path, r, MakeStore<Target>{}, 0.0, 0);
+    c.amplitude = 1;
+    c.channel_amplitude.clear();
+    return draft;
+  }
+};
+
+}  // namespace lowering
+
+SPIQ_END_NAMESPACE
