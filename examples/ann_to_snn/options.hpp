@@ -1,0 +1,96 @@
+// The command line of ann_to_snn.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+struct Options {
+  std::string dataset = "synthetic";
+  std::string data;
+  int epochs = 0;
+  int batch = 0;
+  double learning_rate = 0;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  int levels = 8;
+  std::vector<int> timesteps = {4, 8, 16, 32};
+  double validation = 0.05;
+  bool keep_best = false;
+  std::size_t train_images = 0;
+  std::size_t test_images = 0;
+  std::size_t count_images = 0;
+  bool quick = false;
+  std::string out = ".";
+  std::string json;
+  std::string save;
+  std::string load;
+  std::string checkpoint;
+  bool resume = false;
+
+  // Declares every option on `app`; the defaults above are what --help prints.
+  void declare(CLI::App& app) {
+    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program), mnist or cifar10")
+        ->check(CLI::IsMember({"synthetic", "mnist", "cifar10"}))
+        ->capture_default_str();
+    app.add_option("--data", data,
+                   "Folder of the data set: MNIST's idx files (plain or .gz), CIFAR-10's .bin files; not needed for "
+                   "synthetic [none]");
+    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 15, cifar10 30)")
+        ->check(CLI::Range(0, 100000))
+        ->capture_default_str();
+    app.add_option("--batch", batch, "Images per training step; 0: the recipe's (128)")
+        ->check(CLI::Range(0, 65536))
+        ->capture_default_str();
+    app.add_option("--lr", learning_rate,
+                   "Peak learning rate; 0: the recipe's (synthetic and mnist 0.003 with AdamW, cifar10 0.1 with SGD)")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
+        ->capture_default_str();
+    app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
+    app.add_option("--levels", levels, "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer")
+        ->check(CLI::Range(1, 63))
+        ->capture_default_str();
+    app.add_option("--timesteps", timesteps,
+                   "Time steps T of the QCFS spiking network, separated by commas; the curve goes up to the largest")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 63))
+        ->default_str("4,8,16,32");
+    app.add_option("--validation", validation,
+                   "Share of the training images held out for validation, drawn by the seed")
+        ->check(CLI::Range(0.0, 0.9))
+        ->capture_default_str();
+    app.add_flag("--keep-best", keep_best, "End with the weights of the best validation epoch [off: the last epoch's]");
+    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 20000)")
+        ->capture_default_str();
+    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
+        ->capture_default_str();
+    app.add_option("--count-images", count_images,
+                   "Count spikes and operations on the first N test images only; 0: all (cifar10: 1000)")
+        ->capture_default_str();
+    app.add_flag("--quick", quick, "A run of seconds: one epoch on 2000 images, 500 test images [off]");
+    app.add_option("--out", out, "Folder for accuracy_vs_timesteps.svg and raster.svg; made if missing")
+        ->capture_default_str();
+    app.add_option("--json", json, "Write the table and the reproducibility card to this file [none]");
+    app.add_option("--save", save, "Save the trained weights to this .npz file [none]");
+    app.add_option("--load", load, "Load weights from this .npz file instead of training [none]");
+    app.add_option("--checkpoint", checkpoint,
+                   "Save the whole training state to this .npz file after every epoch [none]");
+    app.add_flag("--resume", resume, "Continue from the file given to --checkpoint, if it exists [off]");
+  }
+
+  // What follows from the other options.
+  void settle() {
+    if (count_images == 0 && dataset == "cifar10") count_images = 1000;
+    if (!quick) return;
+    if (epochs == 0) epochs = 1;
+    if (train_images == 0) train_images = 2000;
+    if (test_images == 0) test_images = 500;
+  }
+};

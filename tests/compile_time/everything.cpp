@@ -1,0 +1,2 @@
+// What including everything costs, before anything is used.
+#include <spiq/spiq.hpp>
