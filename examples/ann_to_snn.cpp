@@ -48,7 +48,7 @@ int run(const Options& options) {
                   spiq::checksum_text(data.test.checksum()) + " (64-bit FNV-1a)";
   card.validation = trained.validation;
   card.more.emplace_back("training", trained.training);
-  card.more.emplace_back("levels", std::to_string(options.levels));
+  card.more.emplace_back("levels", levels_of(net));
   // Here the test set is used for the first time: nothing above has seen it, and nothing is chosen by it.
   if (lower_and_compare(net, spiq::report::LabelledImages(data.test), options, card)) return 0;
   std::cerr << "ann_to_snn: networks in exact arithmetic differ; this is an error of the library\n";

@@ -50,7 +50,8 @@ QcfsReference qcfs(float z, const Qcfs& q) {
 struct Size {
   std::size_t rows, channels;
 };
-const Size sizes[] = {{1, 1}, {2, 3}, {7, 16}, {65, 10}, {64, 17}, {33, 64}, {19, 100}, {700, 32}, {3000, 5}, {1500, 130}};
+const Size sizes[] = {{1, 1},   {2, 3},    {7, 16},   {65, 10},  {64, 17},
+                      {33, 64}, {19, 100}, {700, 32}, {3000, 5}, {1500, 130}};
 
 struct Case {
   std::vector<float> x, gamma, beta;
@@ -71,7 +72,8 @@ struct Case {
     for (std::size_t i = 0; i < x.size(); ++i) {
       const std::size_t c = i % s.channels;
       z[i] = (static_cast<double>(x[i]) - mean[c]) / std::sqrt(variance[c] + static_cast<double>(eps)) *
-                 static_cast<double>(gamma[c]) + static_cast<double>(beta[c]);
+                 static_cast<double>(gamma[c]) +
+             static_cast<double>(beta[c]);
     }
   }
 };
@@ -80,9 +82,9 @@ struct Case {
 
 TEMPLATE_LIST_TEST_CASE("QCFS takes the specified values", "[activation]", spiq_test::Backends) {
   // z, h, dh/dz, dh/dlambda for L = 4, lambda = 1; equal under both policies.
-  const float table[][4] = {{-0.2f, 0, 0, 0},     {0.1f, 0, 1, -0.1f},        {0.125f, 0.25f, 1, 0.125f},
+  const float table[][4] = {{-0.2f, 0, 0, 0},         {0.1f, 0, 1, -0.1f},     {0.125f, 0.25f, 1, 0.125f},
                             {0.3f, 0.25f, 1, -0.05f}, {0.7f, 0.75f, 1, 0.05f}, {0.874f, 0.75f, 1, -0.124f},
-                            {0.875f, 1, 1, 0.125f}, {1.0f, 1, 1, 0},          {1.3f, 1, 0, 1}};
+                            {0.875f, 1, 1, 0.125f},   {1.0f, 1, 1, 0},         {1.3f, 1, 0, 1}};
   const float one = 1;
   for (const QcfsGradient policy : {QcfsGradient::floor_first, QcfsGradient::clip_first})
     for (const auto& row : table) {
@@ -143,7 +145,8 @@ TEMPLATE_LIST_TEST_CASE("QCFS is bit-equal to its definition, ties included", "[
   CHECK(std::isnan(h));
 }
 
-TEMPLATE_LIST_TEST_CASE("activation gradients do not depend on the number of threads", "[activation]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("activation gradients do not depend on the number of threads", "[activation]",
+                        spiq_test::Backends) {
   const std::size_t n = 200001;
   const auto z = random_values(n, 1, -1, 2), dh = random_values(n, 2);
   std::vector<float> first(n), other(n);
@@ -200,8 +203,8 @@ TEMPLATE_LIST_TEST_CASE("batch normalisation forward", "[batchnorm]", spiq_test:
       std::vector<float> y(c.x.size()), mean(s.channels), inv_std(s.channels), first;
       for (const int threads : {1, 2, 3}) {
         auto rm = running_mean, rv = running_var;
-        kernel.train_forward(p, c.x.data(), y.data(), s.rows, s.channels, mean.data(), inv_std.data(), rm.data(), rv.data(),
-                             0.1f, Identity{}, threads);
+        kernel.train_forward(p, c.x.data(), y.data(), s.rows, s.channels, mean.data(), inv_std.data(), rm.data(),
+                             rv.data(), 0.1f, Identity{}, threads);
         CHECK(worst(mean, c.mean) < 1e-6);
         CHECK(worst(y, c.z) < (s.rows > 1 ? bound : 1e-3));
         CHECK(worst(rm, want_mean) < 1e-6);
@@ -229,8 +232,8 @@ TEMPLATE_LIST_TEST_CASE("batch normalisation backward, alone and fused", "[batch
     const auto dh = random_values(c.x.size(), 6);
     std::vector<float> z(c.x.size()), h(z), fused(z), mean(s.channels), inv_std(s.channels);
     kernel.train_forward(p, c.x.data(), z.data(), s.rows, s.channels, mean.data(), inv_std.data(), nullptr, nullptr);
-    kernel.train_forward(p, c.x.data(), fused.data(), s.rows, s.channels, mean.data(), inv_std.data(), nullptr, nullptr, 0.1f,
-                         activation, 2);
+    kernel.train_forward(p, c.x.data(), fused.data(), s.rows, s.channels, mean.data(), inv_std.data(), nullptr, nullptr,
+                         0.1f, activation, 2);
     activate<TestType>(activation, z.data(), h.data(), z.size());
     CHECK(equal(h, fused));
 

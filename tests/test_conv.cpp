@@ -13,7 +13,8 @@ using kernel::ConvGeometry;
 
 namespace {
 
-ConvGeometry geometry(spiq::Shape in, int out, int kh, int kw, int stride = 1, int pad = 0, int dilation = 1, int groups = 1) {
+ConvGeometry geometry(spiq::Shape in, int out, int kh, int kw, int stride = 1, int pad = 0, int dilation = 1,
+                      int groups = 1) {
   ConvGeometry g;
   g.in = in;
   g.out_channels = out;
@@ -52,13 +53,15 @@ std::vector<Sum> reference(const ConvGeometry& g, const std::vector<In>& x, std:
                 const int iy = oy * g.stride_h - g.pad_h + ky * g.dilation_h;
                 const int ix = ox * g.stride_w - g.pad_w + kx * g.dilation_w;
                 if (iy < 0 || ix < 0 || iy >= g.in.height || ix >= g.in.width) continue;
-                const std::size_t row =
-                    ((s * static_cast<std::size_t>(g.in.height) + static_cast<std::size_t>(iy)) *
-                         static_cast<std::size_t>(g.in.width) + static_cast<std::size_t>(ix)) * static_cast<std::size_t>(steps) +
-                    static_cast<std::size_t>(t);
+                const std::size_t row = ((s * static_cast<std::size_t>(g.in.height) + static_cast<std::size_t>(iy)) *
+                                             static_cast<std::size_t>(g.in.width) +
+                                         static_cast<std::size_t>(ix)) *
+                                            static_cast<std::size_t>(steps) +
+                                        static_cast<std::size_t>(t);
                 for (int i = 0; i < gi; ++i)
-                  sum += static_cast<Sum>(x[row * stride + static_cast<std::size_t>(o / go * gi + i)]) *
-                         static_cast<Sum>(w[static_cast<std::size_t>(((o * gi + i) * g.kernel_h + ky) * g.kernel_w + kx)]);
+                  sum +=
+                      static_cast<Sum>(x[row * stride + static_cast<std::size_t>(o / go * gi + i)]) *
+                      static_cast<Sum>(w[static_cast<std::size_t>(((o * gi + i) * g.kernel_h + ky) * g.kernel_w + kx)]);
               }
             y.push_back(sum);
           }
@@ -77,7 +80,11 @@ struct Recorder {
   bool ordered = true, aligned = true;
 
   Recorder(const ConvGeometry& geometry, int t, std::size_t n, std::size_t first)
-      : g(geometry), steps(t), samples(n), y(size()), seen(size(), 0),
+      : g(geometry),
+        steps(t),
+        samples(n),
+        y(size()),
+        seen(size(), 0),
         next(static_cast<std::size_t>(g.out_channels), first * g.out().pixels() * static_cast<std::size_t>(t)) {}
   std::size_t size() const { return samples * g.out().size() * static_cast<std::size_t>(steps); }
 
@@ -103,25 +110,51 @@ struct Recorder {
 
 const std::vector<ConvGeometry>& geometries() {
   static const std::vector<ConvGeometry> all = {
-      geometry({5, 7, 3}, 4, 3, 3, 1, 1),           geometry({8, 8, 16}, 40, 3, 3, 1, 1),
-      geometry({4, 4, 17}, 33, 3, 3, 1, 1),         geometry({2, 2, 9}, 5, 3, 3, 1, 1),
-      geometry({1, 1, 6}, 10, 3, 3, 1, 1),          geometry({9, 14, 4}, 16, 3, 3, 2, 1),
-      geometry({11, 28, 1}, 16, 3, 3, 1, 1),        geometry({6, 19, 2}, 31, 5, 5, 1, 2),
-      geometry({7, 9, 5}, 3, 1, 1),                 geometry({7, 9, 5}, 3, 1, 1, 2),
-      geometry({3, 3, 4}, 8, 1, 1, 1, 1),           geometry({10, 12, 3}, 20, 3, 3, 1, 2, 2),
-      geometry({9, 9, 6}, 12, 3, 3, 1, 0, 3, 3),    geometry({6, 10, 8}, 8, 3, 3, 1, 1, 1, 8),
-      geometry({6, 10, 6}, 12, 3, 3, 2, 1, 1, 6),   geometry({5, 8, 64}, 96, 3, 3, 1, 1, 1, 2),
-      geometry({12, 12, 2}, 7, 6, 6, 2, 2),         geometry({3, 40, 2}, 3, 2, 3, 1, 0),
-      geometry({8, 3, 3}, 2, 1, 7, 1, 3),           geometry({2, 3, 2}, 1, 5, 9, 1, 6),
-      geometry({16, 1, 5}, 18, 3, 1, 1, 0),         geometry({6, 33, 1}, 1, 3, 3, 1, 1),
-      ConvGeometry::linear(1, 1),                   ConvGeometry::linear(16, 32),
-      ConvGeometry::linear(37, 4),                  ConvGeometry::linear(64, 65),
+      geometry({5, 7, 3}, 4, 3, 3, 1, 1),
+      geometry({8, 8, 16}, 40, 3, 3, 1, 1),
+      geometry({4, 4, 17}, 33, 3, 3, 1, 1),
+      geometry({2, 2, 9}, 5, 3, 3, 1, 1),
+      geometry({1, 1, 6}, 10, 3, 3, 1, 1),
+      geometry({9, 14, 4}, 16, 3, 3, 2, 1),
+      geometry({11, 28, 1}, 16, 3, 3, 1, 1),
+      geometry({6, 19, 2}, 31, 5, 5, 1, 2),
+      geometry({7, 9, 5}, 3, 1, 1),
+      geometry({7, 9, 5}, 3, 1, 1, 2),
+      geometry({3, 3, 4}, 8, 1, 1, 1, 1),
+      geometry({10, 12, 3}, 20, 3, 3, 1, 2, 2),
+      geometry({9, 9, 6}, 12, 3, 3, 1, 0, 3, 3),
+      geometry({6, 10, 8}, 8, 3, 3, 1, 1, 1, 8),
+      geometry({6, 10, 6}, 12, 3, 3, 2, 1, 1, 6),
+      geometry({5, 8, 64}, 96, 3, 3, 1, 1, 1, 2),
+      geometry({12, 12, 2}, 7, 6, 6, 2, 2),
+      geometry({3, 40, 2}, 3, 2, 3, 1, 0),
+      geometry({8, 3, 3}, 2, 1, 7, 1, 3),
+      geometry({2, 3, 2}, 1, 5, 9, 1, 6),
+      geometry({16, 1, 5}, 18, 3, 1, 1, 0),
+      geometry({6, 33, 1}, 1, 3, 3, 1, 1),
+      geometry({4, 5, 40}, 40, 3, 3, 1, 1, 1, 40),
+      geometry({9, 17, 19}, 19, 3, 3, 1, 1, 1, 19),
+      geometry({7, 12, 33}, 33, 5, 5, 2, 2, 1, 33),
+      geometry({2, 2, 3}, 3, 3, 3, 1, 1, 1, 3),
+      geometry({6, 11, 9}, 9, 3, 3, 1, 2, 2, 9),
+      geometry({4, 4, 5}, 5, 1, 1, 1, 0, 1, 5),
+      geometry({5, 6, 4}, 4, 4, 3, 1, 0, 1, 4),
+      geometry({9, 9, 6}, 6, 3, 3, 1, 1, 1, 3),
+      geometry({6, 28, 1}, 16, 3, 3, 1, 1),
+      geometry({9, 32, 3}, 80, 3, 3, 1, 1),
+      geometry({30, 130, 4}, 33, 5, 5, 1, 2),
+      geometry({9, 21, 3}, 32, 3, 3, 2, 1),
+      ConvGeometry::linear(1, 1),
+      ConvGeometry::linear(16, 32),
+      ConvGeometry::linear(37, 4),
+      ConvGeometry::linear(64, 65),
   };
   return all;
 }
 
 template <class Arch>
-void check_f32(const ConvGeometry& g, std::size_t samples, int steps, std::size_t pad, std::size_t first, std::uint32_t seed) {
+void check_f32(const ConvGeometry& g, std::size_t samples, int steps, std::size_t pad, std::size_t first,
+               std::uint32_t seed) {
   INFO(Arch::name << " " << to_string(g) << " samples " << samples << " steps " << steps);
   Values random{seed};
   std::vector<float> w(g.weight_count());
@@ -156,7 +189,8 @@ void check_s16(const ConvGeometry& g, std::size_t samples, int steps, std::uint3
   const std::size_t stride = static_cast<std::size_t>(spiq::round_up(g.in.channels, 2));
   std::vector<std::int16_t> x(samples * g.in.pixels() * static_cast<std::size_t>(steps) * stride);
   for (std::size_t i = 0; i < x.size(); ++i)
-    x[i] = i % stride < static_cast<std::size_t>(g.in.channels) ? static_cast<std::int16_t>(random.next(200)) : std::int16_t{0};
+    x[i] = i % stride < static_cast<std::size_t>(g.in.channels) ? static_cast<std::int16_t>(random.next(200))
+                                                                : std::int16_t{0};
   using Conv = kernel::PackedConv<Arch, kernel::ElementS16>;
   const Conv conv(g, w);
   Recorder<typename Conv::Vec, std::int32_t> sink(g, steps, samples, 0);

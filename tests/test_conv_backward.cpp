@@ -44,16 +44,21 @@ void for_each_mac(const ConvGeometry& g, std::size_t samples, const F& f) {
       for (int ox = 0; ox < ow; ++ox)
         for (int ky = 0; ky < g.kernel_h; ++ky)
           for (int kx = 0; kx < g.kernel_w; ++kx) {
-            const int iy = oy * g.stride_h - g.pad_h + ky * g.dilation_h, ix = ox * g.stride_w - g.pad_w + kx * g.dilation_w;
+            const int iy = oy * g.stride_h - g.pad_h + ky * g.dilation_h,
+                      ix = ox * g.stride_w - g.pad_w + kx * g.dilation_w;
             if (iy < 0 || ix < 0 || iy >= g.in.height || ix >= g.in.width) continue;
             for (int co = 0; co < g.out_channels; ++co)
               for (int ci = 0; ci < gi; ++ci) {
                 const auto x = ((n * static_cast<std::size_t>(g.in.height) + static_cast<std::size_t>(iy)) *
-                                    static_cast<std::size_t>(g.in.width) + static_cast<std::size_t>(ix)) *
-                                   static_cast<std::size_t>(g.in.channels) + static_cast<std::size_t>(co / go * gi + ci);
-                const auto y = ((n * static_cast<std::size_t>(oh) + static_cast<std::size_t>(oy)) *
-                                    static_cast<std::size_t>(ow) + static_cast<std::size_t>(ox)) *
-                                   static_cast<std::size_t>(g.out_channels) + static_cast<std::size_t>(co);
+                                    static_cast<std::size_t>(g.in.width) +
+                                static_cast<std::size_t>(ix)) *
+                                   static_cast<std::size_t>(g.in.channels) +
+                               static_cast<std::size_t>(co / go * gi + ci);
+                const auto y =
+                    ((n * static_cast<std::size_t>(oh) + static_cast<std::size_t>(oy)) * static_cast<std::size_t>(ow) +
+                     static_cast<std::size_t>(ox)) *
+                        static_cast<std::size_t>(g.out_channels) +
+                    static_cast<std::size_t>(co);
                 const auto w = static_cast<std::size_t>(((co * gi + ci) * g.kernel_h + ky) * g.kernel_w + kx);
                 f(x, y, w);
               }
@@ -75,22 +80,25 @@ void check_close(const std::vector<float>& got, const std::vector<double>& want,
 bool equal(const std::vector<float>& a, const std::vector<float>& b) { return a == b; }
 
 const ConvGeometry shapes[] = {
-    geometry({6, 5, 3}, 4, 3, 1, 1),        geometry({8, 8, 16}, 32, 3, 1, 1),     geometry({7, 7, 32}, 64, 3, 1, 1),
-    geometry({9, 7, 1}, 16, 3, 1, 1),       geometry({9, 7, 1}, 33, 3, 1, 1),      geometry({9, 8, 3}, 17, 3, 1, 1),
-    geometry({9, 8, 3}, 70, 3, 1, 1),       geometry({10, 9, 2}, 5, 3, 2, 1),      geometry({8, 9, 4}, 40, 5, 1, 2),
-    geometry({11, 10, 3}, 6, 7, 2, 3),      geometry({5, 5, 19}, 37, 3, 2, 1),     geometry({8, 7, 12}, 20, 3, 2, 0),
-    geometry({9, 9, 6}, 10, 3, 3, 1),       geometry({6, 6, 7}, 9, 2, 2, 0),       geometry({7, 6, 5}, 8, 1, 1, 0),
-    geometry({7, 6, 5}, 8, 1, 2, 0),        geometry({8, 8, 5}, 6, 1, 3, 1),       geometry({9, 9, 5}, 7, 3, 1, 2, 2),
-    geometry({9, 9, 3}, 7, 3, 2, 2, 2),     geometry({10, 9, 4}, 7, 3, 2, 3, 3),   geometry({6, 7, 8}, 12, 3, 1, 1, 1, 4),
-    geometry({6, 7, 40}, 80, 3, 1, 1, 1, 2), geometry({6, 7, 21}, 21, 3, 1, 1, 1, 21), geometry({7, 8, 18}, 18, 5, 2, 2, 1, 18),
-    geometry({6, 5, 6}, 12, 3, 2, 1, 1, 6), geometry({4, 4, 33}, 31, 3, 1, 1),     geometry({2, 2, 16}, 16, 3, 1, 1),
-    geometry({1, 1, 37}, 21, 1, 1, 0),      geometry({3, 3, 5}, 4, 3, 1, 0),       geometry({2, 3, 5}, 4, 3, 1, 3),
+    geometry({6, 5, 3}, 4, 3, 1, 1),          geometry({8, 8, 16}, 32, 3, 1, 1),
+    geometry({7, 7, 32}, 64, 3, 1, 1),        geometry({9, 7, 1}, 16, 3, 1, 1),
+    geometry({9, 7, 1}, 33, 3, 1, 1),         geometry({9, 8, 3}, 17, 3, 1, 1),
+    geometry({9, 8, 3}, 70, 3, 1, 1),         geometry({10, 9, 2}, 5, 3, 2, 1),
+    geometry({8, 9, 4}, 40, 5, 1, 2),         geometry({11, 10, 3}, 6, 7, 2, 3),
+    geometry({5, 5, 19}, 37, 3, 2, 1),        geometry({8, 7, 12}, 20, 3, 2, 0),
+    geometry({9, 9, 6}, 10, 3, 3, 1),         geometry({6, 6, 7}, 9, 2, 2, 0),
+    geometry({7, 6, 5}, 8, 1, 1, 0),          geometry({7, 6, 5}, 8, 1, 2, 0),
+    geometry({8, 8, 5}, 6, 1, 3, 1),          geometry({9, 9, 5}, 7, 3, 1, 2, 2),
+    geometry({9, 9, 3}, 7, 3, 2, 2, 2),       geometry({10, 9, 4}, 7, 3, 2, 3, 3),
+    geometry({6, 7, 8}, 12, 3, 1, 1, 1, 4),   geometry({6, 7, 40}, 80, 3, 1, 1, 1, 2),
+    geometry({6, 7, 21}, 21, 3, 1, 1, 1, 21), geometry({7, 8, 18}, 18, 5, 2, 2, 1, 18),
+    geometry({6, 5, 6}, 12, 3, 2, 1, 1, 6),   geometry({4, 4, 33}, 31, 3, 1, 1),
+    geometry({2, 2, 16}, 16, 3, 1, 1),        geometry({1, 1, 37}, 21, 1, 1, 0),
+    geometry({3, 3, 5}, 4, 3, 1, 0),          geometry({2, 3, 5}, 4, 3, 1, 3),
     geometry({5, 5, 2}, 3, 4, 1, 1),
 };
 
-std::string name_of(const ConvGeometry& g) {
-  return to_string(g) + ", dilation " + std::to_string(g.dilation_h);
-}
+std::string name_of(const ConvGeometry& g) { return to_string(g) + ", dilation " + std::to_string(g.dilation_h); }
 
 }  // namespace
 
@@ -142,7 +150,8 @@ TEMPLATE_LIST_TEST_CASE("weight and bias gradients equal the plain loop", "[conv
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("<conv(x), dy> = <x, dx> = <w, dw> on a training shape", "[conv_backward]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("<conv(x), dy> = <x, dx> = <w, dw> on a training shape", "[conv_backward]",
+                        spiq_test::Backends) {
   const ConvGeometry g = geometry({12, 13, 24}, 40, 3, 2, 1);
   const std::size_t samples = 9;
   const auto x = random_values(samples * g.in.size(), 1);

@@ -1,5 +1,6 @@
 // Weights and training runs that leave a program and come back.
 #include "catch.hpp"
+#include "temp_folder.hpp"
 
 #include <spiq/io/npz_dataset.hpp>
 #include <spiq/io/weights.hpp>
@@ -29,18 +30,6 @@ using Net = Network<Input<6, 6, 2>, Conv2d<5, 3>, BatchNorm, Qcfs<8>, Dropout<20
 using Wider = Network<Input<6, 6, 2>, Conv2d<6, 3>, BatchNorm, Qcfs<8>, Dropout<20>, Residual<Seq<Conv2d<6, 3>, BatchNorm>>, Qcfs<4>,
                       AvgPool<2>, Flatten, Linear<2>>;
 
-/// A folder that vanishes with the test.
-struct Folder {
-  std::filesystem::path path;
-  explicit Folder(const std::string& name) : path(std::filesystem::temp_directory_path() / ("spiq_" + name)) {
-    std::filesystem::remove_all(path);
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
-
 bool equal(const NamedArrays& a, const NamedArrays& b) {
   if (a.size() != b.size()) return false;
   for (std::size_t i = 0; i < a.size(); ++i)
@@ -51,14 +40,14 @@ bool equal(const NamedArrays& a, const NamedArrays& b) {
 }  // namespace
 
 TEST_CASE("Saved weights load into an equal network", "[nn][io]") {
-  const Folder folder("weights");
+  const spiq_test::TempFolder folder;
   const Noise noise;
   const auto data = noise.data();
   Net net{Rng{1}}, other{Rng{2}};
   fit(net, data, {.epochs = 2, .batch = 30});
   net.layer<2>().levels = 3;
-  save_weights(folder.path / "w.npz", net);
-  load_weights(folder.path / "w.npz", other);
+  save_weights(folder / "w.npz", net);
+  load_weights(folder / "w.npz", other);
   CHECK(equal(export_state(net), export_state(other)));
   CHECK(other.layer<2>().calibrated);
   CHECK(other.normalization.chosen);
@@ -66,8 +55,8 @@ TEST_CASE("Saved weights load into an equal network", "[nn][io]") {
 }
 
 TEST_CASE("Weights of another network are refused by name, and nothing changes", "[nn][io]") {
-  const Folder folder("refused");
-  const std::string path = (folder.path / "w.npz").string();
+  const spiq_test::TempFolder folder;
+  const std::string path = (folder / "w.npz").string();
   save_weights(path, Wider{Rng{1}});
   Net net{Rng{2}};
   const NamedArrays before = export_state(net);
@@ -77,12 +66,12 @@ TEST_CASE("Weights of another network are refused by name, and nothing changes",
   few.pop_back();
   io::write_arrays(path, few);
   CHECK_THROWS_WITH(load_weights(path, net), Catch::Matchers::StartsWith(path + ": array \"8.bias\": expected an array of that name"));
-  CHECK_THROWS_AS(load_weights(folder.path / "absent.npz", net), Error);
+  CHECK_THROWS_AS(load_weights(folder / "absent.npz", net), Error);
 }
 
 TEST_CASE("A resumed run equals an uninterrupted one bit for bit", "[nn][io]") {
-  const Folder folder("resume");
-  const std::string path = (folder.path / "run.npz").string();
+  const spiq_test::TempFolder folder;
+  const std::string path = (folder / "run.npz").string();
   const Noise noise;
   const auto data = noise.data();
   for (const OptimiserKind& kind : {OptimiserKind{Adam{}}, OptimiserKind{Sgd{}}}) {
@@ -138,17 +127,17 @@ TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][i
 }
 
 TEST_CASE("A checkpoint also loads as weights", "[nn][io]") {
-  const Folder folder("both");
+  const spiq_test::TempFolder folder;
   const Noise noise;
   const auto data = noise.data();
   Net net{Rng{5}}, other{Rng{6}};
-  fit(net, data, {.epochs = 1, .checkpoint = save_checkpoint(folder.path / "run.npz")});
-  load_weights(folder.path / "run.npz", other);
+  fit(net, data, {.epochs = 1, .checkpoint = save_checkpoint(folder / "run.npz")});
+  load_weights(folder / "run.npz", other);
   CHECK(equal(export_state(net), export_state(other)));
 }
 
 TEST_CASE("NpzDataset reads one file or a folder of them, bytes or floats", "[nn][io]") {
-  const Folder folder("dataset");
+  const spiq_test::TempFolder folder;
   const auto write = [&](const std::string& name, auto value, const Extents& images, std::vector<std::int64_t> labels) {
     using T = decltype(value);
     std::vector<T> pixels(images.size());
@@ -156,11 +145,11 @@ TEST_CASE("NpzDataset reads one file or a folder of them, bytes or floats", "[nn
     NpzWriter writer;
     writer.add("images", images, std::span<const T>(pixels));
     writer.add("labels", labels);
-    writer.save(folder.path / name);
+    writer.save(folder / name);
   };
   write("b.npz", std::uint8_t{102}, {2, 3, 4, 5}, {7, 1});
   write("a.npz", std::uint8_t{51}, {1, 3, 4, 5}, {3});
-  const NpzDataset both(folder.path);
+  const NpzDataset both(folder.path());
   CHECK(both.size() == 3);
   CHECK(both.shape() == Shape{4, 5, 3});
   CHECK(both.classes() == 8);
@@ -171,18 +160,18 @@ TEST_CASE("NpzDataset reads one file or a folder of them, bytes or floats", "[nn
   CHECK(images[0] == 0.4f);
   CHECK(images[60] == 0.2f);
 
-  const NpzDataset one(folder.path / "a.npz");
+  const NpzDataset one(folder / "a.npz");
   CHECK(one.size() == 1);
   write("c.npz", 0.0f, {2, 4, 5}, {0, 1});
-  CHECK(NpzDataset(folder.path / "c.npz").shape() == Shape{4, 5, 1});
-  CHECK_THROWS_AS(NpzDataset(folder.path), Error);  // c.npz has one channel
+  CHECK(NpzDataset(folder / "c.npz").shape() == Shape{4, 5, 1});
+  CHECK_THROWS_AS(NpzDataset(folder.path()), Error);  // c.npz has one channel
   write("d.npz", 0.5f, {1, 4, 5}, {0});
-  CHECK_THROWS_WITH(NpzDataset(folder.path / "d.npz"), Catch::Matchers::EndsWith("array \"images\": expected values in [0, 1], found 1.500000"));
+  CHECK_THROWS_WITH(NpzDataset(folder / "d.npz"), Catch::Matchers::EndsWith("array \"images\": expected values in [0, 1], found 1.500000"));
   write("d.npz", 0.0f, {2, 4, 5}, {0});
-  CHECK_THROWS_WITH(NpzDataset(folder.path / "d.npz"), Catch::Matchers::EndsWith("array \"labels\": expected extents (2), found (1)"));
+  CHECK_THROWS_WITH(NpzDataset(folder / "d.npz"), Catch::Matchers::EndsWith("array \"labels\": expected extents (2), found (1)"));
   write("d.npz", 0.0f, {1, 4, 5}, {-1});
-  CHECK_THROWS_AS(NpzDataset(folder.path / "d.npz"), Error);
-  CHECK_THROWS_AS(NpzDataset(folder.path / "absent.npz"), Error);
-  std::filesystem::create_directories(folder.path / "empty");
-  CHECK_THROWS_AS(NpzDataset(folder.path / "empty"), Error);
+  CHECK_THROWS_AS(NpzDataset(folder / "d.npz"), Error);
+  CHECK_THROWS_AS(NpzDataset(folder / "absent.npz"), Error);
+  std::filesystem::create_directories(folder / "empty");
+  CHECK_THROWS_AS(NpzDataset(folder / "empty"), Error);
 }

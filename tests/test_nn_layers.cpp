@@ -233,6 +233,27 @@ TEST_CASE("ReLU, Flatten and residual blocks have the gradients of their formula
   });
 }
 
+TEST_CASE("A bias before BatchNorm has no gradient in training and one with running statistics", "[nn]") {
+  const Shape in{4, 4, 2};
+  Seq<Conv2d<3, 3>, BatchNorm> net(in);
+  net.initialise(Rng(1));
+  const std::vector<float> x = reference::floats(reference::random(in.size(), 1)), dy = reference::floats(reference::random(48, 2));
+  std::vector<float> y(48), dx(in.size());
+  Seq<Conv2d<3, 3>, BatchNorm>::Cache cache;
+  net.layer<0>().bias_gradient.fill(5.0f);
+  net.forward(x.data(), y.data(), 1, cache, training());
+  net.backward(x.data(), y.data(), dy.data(), dx.data(), 1, cache, training());
+  for (const float g : net.layer<0>().bias_gradient.span()) CHECK(g == 0.0f);
+  net.forward(x.data(), y.data(), 1, cache, {});
+  net.backward(x.data(), y.data(), dy.data(), dx.data(), 1, cache, {});
+  for (std::size_t c = 0; c < 3; ++c) {
+    double sum = 0;
+    for (std::size_t p = 0; p < 16; ++p) sum += static_cast<double>(dy[p * 3 + c]);
+    const double slope = 1 / std::sqrt(static_cast<double>(net.layer<1>().running_var[c]) + 1e-5);
+    CHECK(std::abs(static_cast<double>(net.layer<0>().bias_gradient[c]) - sum * slope) < 1e-5);
+  }
+}
+
 TEST_CASE("BatchNorm fused with its activation equals the two layers apart", "[nn]") {
   const Shape in{4, 5, 6};
   const std::size_t samples = 3, n = samples * in.size();

@@ -6,6 +6,7 @@
 
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -97,9 +98,25 @@ TEST_CASE("Forward gives one row of logits per image, whatever the threads and t
   CHECK(net.forward(Tensor<float>({0, 1, 28, 28}), cache).size() == 0);
 }
 
+TEST_CASE("A const network serves several threads, each with its own cache", "[nn]") {
+  const Small net{Rng{2}};
+  const Tensor<float> x = images(4, Small::input_shape);
+  const Tensor<float> expected = net(x);
+  std::vector<Tensor<float>> found(4);
+  {
+    std::vector<std::thread> threads;
+    for (Tensor<float>& y : found)
+      threads.emplace_back([&net, &x, &y] {
+        Small::Cache cache;
+        for (int i = 0; i < 20; ++i) y = net.forward(x, cache, {.threads = 1});
+      });
+    for (std::thread& t : threads) t.join();
+  }
+  for (const Tensor<float>& y : found) CHECK(same(y, expected));
+}
+
 TEST_CASE("Images of other extents are refused by name and size", "[nn]") {
   const Net net{Rng{2}};
-  using Catch::Matchers::Message;
   for (const Extents& e : {Extents{5, 28, 28, 1}, Extents{5, 3, 28, 28}, Extents{784}})
     CHECK_THROWS_WITH(net(Tensor<float>(e)), "images of a network: expected extents (n, 1, 28, 28), found " + to_string(e));
   Net trained{Rng{2}};

@@ -18,7 +18,8 @@ using spiq::Shape;
 std::vector<float> random_values(std::size_t n, std::uint64_t stream, int grid = 0) {
   Rng rng(11, stream);
   std::vector<float> v(n);
-  for (float& x : v) x = grid == 0 ? rng.uniform(-1, 1) : static_cast<float>(rng.below(static_cast<std::uint32_t>(grid)));
+  for (float& x : v)
+    x = grid == 0 ? rng.uniform(-1, 1) : static_cast<float>(rng.below(static_cast<std::uint32_t>(grid)));
   return v;
 }
 
@@ -37,12 +38,12 @@ PoolGeometry geometry(Shape in, int kh, int kw, int sh, int sw, int ph, int pw, 
 }
 
 const PoolGeometry shapes[] = {
-    geometry({8, 8, 16}, 2, 2, 2, 2, 0, 0, false, true),  geometry({7, 9, 17}, 2, 2, 2, 2, 0, 0, false, true),
-    geometry({7, 9, 5}, 2, 2, 2, 2, 0, 0, true, false),   geometry({7, 9, 5}, 2, 2, 2, 2, 0, 0, true, true),
-    geometry({8, 6, 1}, 2, 2, 2, 2, 0, 0, true, true),    geometry({9, 8, 3}, 3, 3, 2, 2, 1, 1, false, true),
-    geometry({9, 8, 33}, 3, 3, 2, 2, 1, 1, true, false),  geometry({9, 8, 15}, 3, 2, 1, 3, 1, 1, true, true),
-    geometry({5, 5, 4}, 5, 5, 1, 1, 2, 2, false, false),  geometry({4, 4, 31}, 4, 4, 4, 4, 0, 0, false, true),
-    geometry({6, 7, 2}, 2, 3, 3, 2, 0, 0, false, true),   geometry({1, 1, 7}, 1, 1, 1, 1, 0, 0, false, true),
+    geometry({8, 8, 16}, 2, 2, 2, 2, 0, 0, false, true), geometry({7, 9, 17}, 2, 2, 2, 2, 0, 0, false, true),
+    geometry({7, 9, 5}, 2, 2, 2, 2, 0, 0, true, false),  geometry({7, 9, 5}, 2, 2, 2, 2, 0, 0, true, true),
+    geometry({8, 6, 1}, 2, 2, 2, 2, 0, 0, true, true),   geometry({9, 8, 3}, 3, 3, 2, 2, 1, 1, false, true),
+    geometry({9, 8, 33}, 3, 3, 2, 2, 1, 1, true, false), geometry({9, 8, 15}, 3, 2, 1, 3, 1, 1, true, true),
+    geometry({5, 5, 4}, 5, 5, 1, 1, 2, 2, false, false), geometry({4, 4, 31}, 4, 4, 4, 4, 0, 0, false, true),
+    geometry({6, 7, 2}, 2, 3, 3, 2, 0, 0, false, true),  geometry({1, 1, 7}, 1, 1, 1, 1, 0, 0, false, true),
 };
 
 std::size_t index(const Shape& s, std::size_t n, int y, int x, int c) {
@@ -56,7 +57,7 @@ std::size_t index(const Shape& s, std::size_t n, int y, int x, int c) {
 int extent(int n, int k, int stride, int pad, bool ceil_mode) {
   int count = 0;
   for (int start = -pad; ceil_mode ? start < n + pad : start + k <= n + pad; start += stride) {
-    if (ceil_mode && start >= n) break;  // would lie in the padding behind the input
+    if (ceil_mode && start >= n) break;                                     // would lie in the padding behind the input
     if (ceil_mode && start - stride + k >= n + pad && start > -pad) break;  // the last window covered everything
     ++count;
   }

@@ -39,14 +39,13 @@ struct Options {
     app.add_option("--data", data,
                    "Folder of the data set: MNIST's idx files (plain or .gz), CIFAR-10's .bin files; not needed for "
                    "synthetic [none]");
-    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 15, cifar10 30)")
+    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 14, cifar10 35)")
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
     app.add_option("--batch", batch, "Images per training step; 0: the recipe's (128)")
         ->check(CLI::Range(0, 65536))
         ->capture_default_str();
-    app.add_option("--lr", learning_rate,
-                   "Peak learning rate; 0: the recipe's (synthetic and mnist 0.003 with AdamW, cifar10 0.1 with SGD)")
+    app.add_option("--lr", learning_rate, "Peak learning rate; 0: the recipe's (0.1)")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")

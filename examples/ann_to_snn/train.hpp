@@ -31,6 +31,16 @@ void set_levels(Net& net, int levels) {
   });
 }
 
+// L of every activation, for the card: "8 8 8".
+template <class Net>
+std::string levels_of(const Net& net) {
+  std::string text;
+  net.for_each_layer([&](const std::string&, const auto& layer) {
+    if constexpr (requires { layer.levels; }) text += (text.empty() ? "" : " ") + std::to_string(layer.levels);
+  });
+  return text;
+}
+
 template <class Net>
 TrainingResult load(Net& net, const Options& options) {
   spiq::load_weights(options.load, net);
@@ -47,6 +57,8 @@ TrainingResult train(Net& net, const spiq::ImageSet& images, const Recipe& recip
   fit.optimiser = recipe.optimiser;
   fit.schedule = recipe.schedule;
   fit.weight_decay = recipe.weight_decay;
+  fit.policies = recipe.policies();
+  fit.threshold_percentile = recipe.threshold_percentile;
   fit.label_smoothing = recipe.label_smoothing;
   fit.augmentation = recipe.augmentation;
   fit.validation_fraction = static_cast<float>(options.validation);

@@ -28,16 +28,26 @@
 #include <spiq/kernel/conv_backward.hpp>
 #include <spiq/kernel/conv_dw.hpp>
 #include <spiq/kernel/conv_dx.hpp>
+#include <spiq/kernel/depthwise.hpp>
+#include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
+#include <spiq/kernel/gather.hpp>
+#include <spiq/kernel/gemm.hpp>
+#include <spiq/kernel/gemv.hpp>
 #include <spiq/kernel/geometry.hpp>
+#include <spiq/kernel/gradient_tile.hpp>
 #include <spiq/kernel/linear.hpp>
 #include <spiq/kernel/packed_conv.hpp>
+#include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/sink.hpp>
 #include <spiq/kernel/tile.hpp>
+#include <spiq/kernel/tile_bank.hpp>
 #include <spiq/kernel/unpack.hpp>
+#include <spiq/kernel/weight_lanes.hpp>
+#include <spiq/kernel/winograd.hpp>
 
 #include <spiq/neuron/integrate_fire.hpp>
 #include <spiq/neuron/pascal.hpp>
@@ -101,6 +111,7 @@
 #include <spiq/io/npy.hpp>
 #include <spiq/io/npy_header.hpp>
 #include <spiq/io/npz.hpp>
+#include <spiq/io/npz_dataset.hpp>
 #include <spiq/io/stream.hpp>
 #include <spiq/io/synthetic.hpp>
 #include <spiq/io/weights.hpp>

@@ -5,6 +5,7 @@
 #include <spiq/core/packing.hpp>
 #include <spiq/exec/epilogue.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,12 @@ struct InputStage {
   void fill(const float* image, Buffer<P>& out, std::size_t sample) const noexcept {
     const std::size_t pixels = shape.pixels();
     const auto channels = static_cast<std::size_t>(shape.channels);
+    if constexpr (std::is_same_v<P, packing::real>) {
+      if (pixels == 1 && mean.empty()) {  // a plain vector: nothing to reorder
+        std::copy_n(image, channels, out.row(sample));
+        return;
+      }
+    }
     for (std::size_t c = 0; c < channels; ++c) {
       const float* from = image + c * pixels;
       auto* to = out.row(sample * pixels) + c;
@@ -69,6 +76,12 @@ struct Readout {
     const auto steps = static_cast<std::size_t>(in.steps);
     const auto pixels = in.shape.pixels();
     const auto channels = static_cast<std::size_t>(in.shape.channels);
+    if constexpr (std::is_same_v<typename P::word, float>) {
+      if (steps == 1 && pixels == 1 && over_time == nullptr) {
+        std::copy_n(in.row(sample), channels, logits);
+        return;
+      }
+    }
     for (std::size_t p = 0; p < pixels; ++p)
       for (std::size_t c = 0; c < channels; ++c) {
         // A map flattened in (c, h, w) order; a plain vector has one pixel.

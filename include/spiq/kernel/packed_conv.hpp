@@ -10,6 +10,7 @@
 #include <spiq/kernel/linear.hpp>
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile_bank.hpp>
 
 #include <algorithm>
@@ -47,9 +48,12 @@ public:
   /// Number of blocks of output channels, each of `channel_block` channels but the last.
   [[nodiscard]] std::size_t blocks() const noexcept { return weights_.blocks().size(); }
 
+  /// The packed weights, for kernels that go over them in their own way.
+  [[nodiscard]] const PackedWeights<Arch, Element>& weights() const noexcept { return weights_; }
+
   /// Convolves samples [first_sample, last_sample). `x` points at row 0 of sample 0; a row holds the channels of one
-  /// pixel and step, rows are ordered [sample][y][x][step] and lie `row_stride` >= in.channels elements apart (an even
-  /// number for int16, odd channel counts padded with a zero). Output rows are ordered alike; each tile of
+  /// pixel and step, rows are ordered [sample][y][x][step] and lie `row_stride` >= in.channels elements apart (an
+  /// even number for int16, odd channel counts padded with a zero). Output rows are ordered alike; each tile of
   /// accumulators, without bias, goes to `sink` (see sink.hpp for what a sink may rely on).
   template <class Sink>
   SPIQ_INLINE void run(const Input* x, std::size_t row_stride, int steps, std::size_t first_sample,
@@ -63,8 +67,9 @@ public:
                               std::size_t last_sample, std::size_t first_block, std::size_t last_block,
                               Sink& sink) const noexcept {
     if (first_sample >= last_sample) return;
-    Call call{x, static_cast<std::ptrdiff_t>(row_stride), steps, first_sample, last_sample, first_block, last_block,
-              &sink, {}};
+    Call call{
+        x, static_cast<std::ptrdiff_t>(row_stride), steps, first_sample, last_sample, first_block, last_block, &sink,
+        {}};
     if (linear() && steps == 1 && last_sample - first_sample == 1) return run_one_row(call, sink);
     call.emit[0] = &emit<1, Sink>;
     call.emit[1] = &emit<2, Sink>;
@@ -113,25 +118,19 @@ private:
 
   [[nodiscard]] bool pointwise() const noexcept {
     const ConvGeometry& g = geometry_;
-    return g.kernel_h == 1 && g.kernel_w == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0;
+    return g.kernel_h == 1 && g.kernel_w == 1 && g.stride_h == 1 && g.stride_w == 1 && g.pad_h == 0 && g.pad_w == 0 &&
+           !depthwise();
   }
   [[nodiscard]] bool linear() const noexcept {
     return pointwise() && geometry_.in.height == 1 && geometry_.in.width == 1;
   }
-  // A first layer: so few input channels that a copy with its padding costs less than looking at the borders.
-  static constexpr int thin_inputs = 8192;
-  [[nodiscard]] bool thin() const noexcept {
-    const ConvGeometry& g = geometry_;
-    return Element::group == 1 && g.in.channels <= 4 && g.groups == 1 && g.dilation_h == 1 && g.dilation_w == 1 &&
-           g.kernel_h * (g.in.width + 2 * g.pad_w) * g.in.channels <= thin_inputs;
-  }
-
+  [[nodiscard]] bool depthwise() const noexcept { return PackedWeights<Arch, Element>::depthwise(geometry_); }
   SPIQ_NOINLINE void run_tiles(const Call& c) const noexcept {
     if (pointwise())
       run_rows(c);
-    else if (thin() && c.steps == 1)
+    else if (Element::group == 1 && c.steps == 1 && thin(geometry_))
       run_thin(c);
-    else if (geometry_.out_w() * c.steps >= 4)
+    else if (geometry_.out_w() * c.steps > 4 || (!TileShape<Arch>::wide && geometry_.out_w() * c.steps == 4))
       run_lines(c);
     else
       run_maps(c);
@@ -176,8 +175,8 @@ private:
     sink(acc, TileAt{c.first_sample, 1, b.channel, b.channels});
   }
 
-  // Kernel 1x1, stride 1: output row r reads input row r. Samples go in chunks whose inputs stay in the L2 cache while
-  // the blocks of weights pass over them.
+  // Kernel 1x1, stride 1: output row r reads input row r. Samples go in chunks whose inputs stay in the L2 cache
+  // while the blocks of weights pass over them.
   void run_rows(const Call& c) const noexcept {
     const std::size_t sample_rows = geometry_.out().pixels() * static_cast<std::size_t>(c.steps);
     const std::size_t bytes = sample_rows * static_cast<std::size_t>(c.stride) * sizeof(Input);
@@ -188,8 +187,9 @@ private:
         const Split split(std::min(chunk, c.last_sample - s) * sample_rows, b.vectors);
         const int parts = linear() ? linear_parts<Element> : 1;
         const std::ptrdiff_t run = b.groups / parts;
-        DenseRows<Element> rows{nullptr, c.stride, run * Element::group, parts, run, b.groups - (parts - 1) * run,
-                                weights_.lanes(b), parts > 1};
+        DenseRows<Element> rows{nullptr,  c.stride, run * Element::group,         Element::group,
+                                parts,    run,      b.groups - (parts - 1) * run, weights_.lanes(b),
+                                parts > 1};
         std::size_t row = s * sample_rows;
         for (std::size_t t = 0; t < split.count; ++t) {
           rows.x = c.x + (static_cast<std::ptrdiff_t>(row) * c.stride + b.first_input);
@@ -202,20 +202,19 @@ private:
   // First layers: bands of lines are copied with their padding, then no tap needs a look.
   void run_thin(const Call& c) const noexcept {
     const ConvGeometry& g = geometry_;
-    const int channels = g.in.channels, line = (g.in.width + 2 * g.pad_w) * channels, out_h = g.out_h();
+    const int channels = g.in.channels, line = thin_line(g), out_h = g.out_h(), band = thin_band(g);
     const auto out_w = static_cast<std::size_t>(g.out_w());
-    const int band = std::min(out_h, (thin_inputs / line - g.kernel_h) / g.stride_h + 1);
     alignas(storage_alignment) Input copy[thin_inputs];
     for (std::size_t s = c.first_sample; s < c.last_sample; ++s)
       for (int top = 0; top < out_h; top += band) {
         const int bottom = std::min(top + band, out_h);
-        for (int i = 0; i < (bottom - top - 1) * g.stride_h + g.kernel_h; ++i)
-          copy_line(copy + i * line, c, s, top * g.stride_h - g.pad_h + i);
+        copy_band(copy, g, c.x + static_cast<std::ptrdiff_t>(s * g.in.pixels()) * c.stride, c.stride, top, bottom);
         for (std::size_t i = c.first_block; i < c.last_block; ++i) {
           const Block& b = weights_.blocks()[i];
           const Split split(out_w, b.vectors);
           const std::ptrdiff_t run = static_cast<std::ptrdiff_t>(b.groups) * g.kernel_w;
-          DenseRows<Element> rows{nullptr, g.stride_w * channels, line, g.kernel_h, run, run, weights_.lanes(b), false};
+          DenseRows<Element> rows{nullptr, g.stride_w * channels, line, Element::group, g.kernel_h, run,
+                                  run,     weights_.lanes(b),     false};
           std::size_t row = (s * static_cast<std::size_t>(out_h) + static_cast<std::size_t>(top)) * out_w;
           for (int oy = top; oy < bottom; ++oy) {
             rows.x = copy + (oy - top) * g.stride_h * line;
@@ -227,21 +226,6 @@ private:
           }
         }
       }
-  }
-  void copy_line(Input* to, const Call& c, std::size_t sample, int y) const noexcept {
-    const ConvGeometry& g = geometry_;
-    const int channels = g.in.channels, pad = g.pad_w * channels, inside = g.in.width * channels;
-    if (y < 0 || y >= g.in.height) {
-      std::fill_n(to, inside + 2 * pad, Input{});
-      return;
-    }
-    const Input* from = c.x + (static_cast<std::ptrdiff_t>(sample) * g.in.height + y) * g.in.width * c.stride;
-    std::fill_n(to, pad, Input{});
-    if (c.stride == channels)
-      std::copy_n(from, inside, to + pad);
-    else
-      for (int x = 0; x < g.in.width; ++x) std::copy_n(from + x * c.stride, channels, to + pad + x * channels);
-    std::fill_n(to + pad + inside, pad, Input{});
   }
 
   [[nodiscard]] Taps taps(std::ptrdiff_t stride, int steps) const noexcept {
@@ -255,23 +239,26 @@ private:
     t.in_w = g.in.width;
     t.step_x = stride * steps * g.dilation_w;
     t.step_y = stride * steps * g.dilation_h * g.in.width;
+    t.adjacent = steps == 1 && g.dilation_w == 1 && g.stride_w == 1;
     t.joined = steps == 1 && g.dilation_w == 1 && g.groups == 1 && stride == g.in.channels &&
                g.in.channels % Element::group == 0;
     return t;
   }
-  // Completes a tile: rows beyond the real ones repeat the last of them.
+  // Completes a tile: rows beyond the real ones repeat the last of them; then its segments.
   static void complete(Rows& at, int rows, const Taps& t) noexcept {
     for (int r = rows; r < TileShape<Arch>::max_rows; ++r) {
       at.y[r] = at.y[rows - 1];
       at.x[r] = at.x[rows - 1];
       at.offset[r] = at.offset[rows - 1];
     }
-    for (int kx = 0; kx < std::min(t.kernel_w, Rows::max_columns); ++kx)
-      at.columns[kx] = detail::inside(at.x, TileShape<Arch>::max_rows, kx * t.dilation_w, t.in_w);
+    int tap = 0;
+    at.count = detail::list_segments(at.segments, Rows::max_segments, tap, t, at, 0);
+    if (tap < t.kernel_h * t.kernel_w) at.count = -1;
   }
   [[nodiscard]] typename Bank::Source source(const Taps& t, const Rows& at, int y, const Input* x, std::ptrdiff_t base,
                                              const Block& b) const noexcept {
-    return {t, at, y, x + b.first_input, base, weights_.lanes(b), b.groups, zeros_.data()};
+    return {
+        t, at, y, x + b.first_input, base, weights_.lanes(b), b.groups, zeros_.data(), depthwise() ? b.channels : 0};
   }
 
   // Rows of a tile that starts at row n of a line of output pixels.
@@ -291,7 +278,7 @@ private:
 
   // Tiles lie within one line of output pixels.
   void run_lines(const Call& c) const noexcept {
-    constexpr std::size_t kept = 16;  // up to so many tiles of a line are placed once for all lines
+    constexpr std::size_t kept = 12;  // up to so many tiles of a line are placed once for all lines
     const ConvGeometry& g = geometry_;
     const Taps t = taps(c.stride, c.steps);
     const int out_h = g.out_h();

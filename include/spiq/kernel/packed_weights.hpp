@@ -3,12 +3,14 @@
 #pragma once
 
 #include <spiq/core/storage.hpp>
+#include <spiq/kernel/depthwise.hpp>
 #include <spiq/kernel/geometry.hpp>
 #include <spiq/kernel/tile.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -17,8 +19,9 @@ namespace kernel {
 
 /// Weights packed as [block of output channels][tap][input group][vector][lane].
 ///
-/// A block spans the inputs of all groups that its channels belong to, absent weights being zero, so that any number of
-/// groups runs on the same tiles. Channels beyond the last are zero weights as well.
+/// A block spans the inputs of all groups that its channels belong to, absent weights being zero, so that any number
+/// of groups runs on the same tiles. Float depthwise weights need no inputs: [block][tap][vector][lane]. Channels
+/// beyond the last are zero weights.
 template <class Arch, class Element>
 class PackedWeights {
 public:
@@ -41,22 +44,38 @@ public:
   /// Packs weights [out, in / groups, kernel_h, kernel_w]. Throws Error when sizes do not fit.
   PackedWeights(const ConvGeometry& g, std::span<const Weight> weights) {
     check(g, weights.size());
-    for (int channel = 0; channel < g.out_channels; channel += channel_block) {
+    for (int channel = 0; channel < g.out_channels;) {
       Block b;
       b.channel = channel;
-      b.channels = std::min(channel_block, g.out_channels - channel);
-      b.vectors = 1;
-      while (b.vectors * width < b.channels) b.vectors *= 2;
-      const int first = channel / g.group_out() * g.group_in();
-      const int last = ((channel + b.channels - 1) / g.group_out() + 1) * g.group_in();
-      b.first_input = first / Element::group * Element::group;
-      b.groups = (last - b.first_input + Element::group - 1) / Element::group;
+      const int left = g.out_channels - channel;
+      if (depthwise(g)) {
+        b.vectors = left >= depthwise_vectors<Arch> * width ? depthwise_vectors<Arch> : 1;
+        b.channels = std::min(b.vectors * width, left);
+        b.first_input = channel;
+        b.groups = 1;
+      } else {
+        b.channels = std::min(channel_block, left);
+        b.vectors = 1;
+        while (b.vectors * width < b.channels) b.vectors *= 2;
+        const int first = channel / g.group_out() * g.group_in();
+        const int last = ((channel + b.channels - 1) / g.group_out() + 1) * g.group_in();
+        b.first_input = first / Element::group * Element::group;
+        b.groups = (last - b.first_input + Element::group - 1) / Element::group;
+      }
       b.weights = lanes_.size();
-      lanes_.resize(lanes_.size() + static_cast<std::size_t>(g.kernel_h * g.kernel_w) * static_cast<std::size_t>(b.groups) *
+      lanes_.resize(lanes_.size() + static_cast<std::size_t>(g.kernel_h * g.kernel_w) *
+                                        static_cast<std::size_t>(b.groups) *
                                         static_cast<std::size_t>(b.vectors * width));
       pack(g, b, weights);
       blocks_.push_back(b);
+      channel += b.channels;
     }
+  }
+
+  /// True where each output channel reads one input channel of the same number, and `Element` has tiles for that.
+  static bool depthwise(const ConvGeometry& g) {
+    return std::is_same_v<Element, ElementF32> && g.groups > 1 && g.groups == g.in.channels &&
+           g.groups == g.out_channels;
   }
 
   [[nodiscard]] const std::vector<Block>& blocks() const noexcept { return blocks_; }
@@ -73,7 +92,8 @@ private:
             Weight values[Element::group] = {};
             const int out = block.channel + l;
             for (int i = 0; l < block.channels && i < Element::group; ++i) {
-              const int in = block.first_input + k * Element::group + i - out / g.group_out() * g.group_in();
+              const int in =
+                  depthwise(g) ? 0 : block.first_input + k * Element::group + i - out / g.group_out() * g.group_in();
               if (in < 0 || in >= g.group_in()) continue;
               const std::size_t from = static_cast<std::size_t>(out) * static_cast<std::size_t>(g.fan_in()) +
                                        static_cast<std::size_t>((in * g.kernel_h + ky) * g.kernel_w + kx);

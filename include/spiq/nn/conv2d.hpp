@@ -4,6 +4,7 @@
 
 #include <spiq/kernel/conv.hpp>
 #include <spiq/kernel/conv_backward.hpp>
+#include <spiq/kernel/winograd.hpp>
 #include <spiq/nn/options.hpp>
 #include <spiq/nn/weighted.hpp>
 
@@ -11,12 +12,14 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace nn {
 
-/// Forward and backward of a convolution on dense NHWC activations.
+/// Forward and backward of a convolution on dense NHWC activations: the direct kernels, or Winograd's where the
+/// geometry prefers it (for one sample, so that a result does not depend on the size of its batch).
 struct Convolution : Weighted {
   struct Cache {
     kernel::ConvForward<> forward;
     kernel::ConvBackwardData<> data;
     kernel::ConvBackwardWeights<> weights;
+    kernel::WinogradConv<> winograd_forward, winograd_data;
   };
 
   Convolution(const kernel::ConvGeometry& g, bool has_bias)
@@ -27,8 +30,14 @@ struct Convolution : Weighted {
 
   /// y[o, p] = bias[o] + sum over taps and inputs of weight * x, a cross-correlation with zero padding.
   void forward(const float* x, float* y, std::size_t samples, Cache& cache, const Pass& pass) const {
-    if (pass.pack) cache.forward.pack(geometry, weight.span());
-    cache.forward.run(x, has_bias() ? bias.data() : nullptr, y, samples, pass.threads);
+    const float* const b = has_bias() ? bias.data() : nullptr;
+    if (kernel::prefers_winograd(geometry)) {
+      if (pass.pack) cache.winograd_forward.pack(geometry, weight.span());
+      cache.winograd_forward.run(x, b, y, samples, pass.threads);
+    } else {
+      if (pass.pack) cache.forward.pack(geometry, weight.span());
+      cache.forward.run(x, b, y, samples, pass.threads);
+    }
   }
   /// Gradients of weights and bias from the output's gradient; dx too unless null.
   void backward(const float* x, const float*, const float* dy, float* dx, std::size_t samples, Cache& cache,
@@ -39,8 +48,13 @@ struct Convolution : Weighted {
                       pass.threads);
     if (pass.bias_cancels) bias_gradient.fill(0.0f);
     if (dx == nullptr) return;
-    cache.data.pack(geometry, weight.span());
-    cache.data.run(dy, dx, samples, pass.threads);
+    if (kernel::prefers_winograd(geometry)) {
+      cache.winograd_data.pack_backward(geometry, weight.span());
+      cache.winograd_data.run(dy, nullptr, dx, samples, pass.threads);
+    } else {
+      cache.data.pack(geometry, weight.span());
+      cache.data.run(dy, dx, samples, pass.threads);
+    }
   }
 };
 

@@ -41,8 +41,8 @@ public:
       progress_.epochs.push_back(train_epoch(epoch));
       validate(progress_.epochs.back());
       const bool patient = options_.patience <= 0 || progress_.stale < options_.patience;
-      const bool stop = !patient || (options_.stop && options_.stop());
       if (options_.on_epoch) options_.on_epoch(progress_.epochs.back());
+      const bool stop = !patient || (options_.stop && options_.stop());
       if (options_.checkpoint.save && (stop || epoch == options_.epochs || epoch % std::max(options_.checkpoint.every, 1) == 0))
         options_.checkpoint.save(snapshot(net_, optimiser_, parameters_, progress_, fingerprint()));
       if (stop) {

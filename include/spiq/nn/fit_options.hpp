@@ -60,10 +60,10 @@ enum class LossKind { cross_entropy, mean_squared_error };
 struct FitOptions {
   int epochs = 10;
   int batch = 128;
-  float learning_rate = 2e-3f;
-  OptimiserKind optimiser = Adam{};
-  Schedule schedule = Cosine{};
-  float weight_decay = 0.0f;
+  float learning_rate = 5e-3f;
+  OptimiserKind optimiser = AdamW{};
+  Schedule schedule = OneCycle{};
+  float weight_decay = 1e-2f;
   ParameterPolicies policies{};
   LossKind loss = LossKind::cross_entropy;
   float label_smoothing = 0.0f;
@@ -79,7 +79,7 @@ struct FitOptions {
   int threads = 0;                   ///< 0: as many as OpenMP would use; never changes a result
   std::function<void(const BatchReport&)> on_batch{};
   std::function<void(const EpochReport&)> on_epoch{};
-  std::function<bool()> stop{};      ///< asked after every epoch; true ends the run
+  std::function<bool()> stop{};      ///< asked after every epoch's report; true ends the run
   Checkpoint checkpoint{};
   std::function<NamedArrays()> resume{};  ///< gives the arrays of a checkpoint to continue from
 };

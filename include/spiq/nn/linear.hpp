@@ -28,14 +28,14 @@ struct Dense : Weighted {
     for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
       if (has_bias())
         for (std::size_t s = first; s < first + count; ++s) std::copy_n(bias.data(), out, y + s * out);
-      kernel::gemm({count, out, in}, x + first * in, in, false, weight.data(), in, true, y + first * out, out, has_bias());
+      kernel::gemm(size(count, out, in), x + first * in, in, false, weight.data(), in, true, y + first * out, out, has_bias());
     });
   }
   /// Gradients of weights and bias from the output's gradient; dx too unless null.
   void backward(const float* x, const float*, const float* dy, float* dx, std::size_t samples, Cache&, const Pass& pass) {
     const std::size_t in = inputs(), out = outputs();
     for_chunks(in, column_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
-      kernel::gemm({out, count, samples}, dy, out, true, x + first, in, false, weight_gradient.data() + first, in, false);
+      kernel::gemm(size(out, count, samples), dy, out, true, x + first, in, false, weight_gradient.data() + first, in, false);
     });
     if (has_bias()) {
       bias_gradient.fill(0.0f);
@@ -44,13 +44,16 @@ struct Dense : Weighted {
     }
     if (dx == nullptr) return;
     for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
-      kernel::gemm({count, in, out}, dy + first * out, out, false, weight.data(), in, false, dx + first * in, in, false);
+      kernel::gemm(size(count, in, out), dy + first * out, out, false, weight.data(), in, false, dx + first * in, in, false);
     });
   }
 
 private:
   static constexpr std::size_t row_chunk = 32;      // samples
   static constexpr std::size_t column_chunk = 128;  // inputs
+  static kernel::GemmShape size(std::size_t m, std::size_t n, std::size_t k) {
+    return {static_cast<int>(m), static_cast<int>(n), static_cast<int>(k)};
+  }
   [[nodiscard]] std::size_t inputs() const { return weight.extent(1); }
   [[nodiscard]] std::size_t outputs() const { return weight.extent(0); }
 

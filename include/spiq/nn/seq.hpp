@@ -121,7 +121,7 @@ struct Seq {
           if constexpr (i > 0) input = cache.outputs[i - 1].data();
           const float* output = last + 1 == size ? y : cache.outputs[last].data();
           nn::Pass here = pass.at(i);
-          here.bias_cancels = centred<last + 1>();
+          here.bias_cancels = centred<last + 1>() && pass.training();
           this->template backward_window<i>(input, output, dy, out, samples, cache, here);
           dy = out;
         }

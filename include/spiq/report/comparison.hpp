@@ -117,9 +117,8 @@ private:
     out << "agree: share of images that get the prediction of the reference, " << first.network
         << "; differ: the other images.\n"
         << "lost: the reference is right and this network wrong; won: the other way round.\n"
-        << "Means per image" << sample << ": spikes (emitted); internal: forward and inhibitory spikes inside PASCAL\n"
-        << "neurons; MAC (the first layer of spiking networks once, its currents are cached); AC, one per spike and\n"
-        << "non-zero weight; energy.\n";
+        << "Means per image" << sample << ". Spikes: emitted; internal: forward and inhibitory, in PASCAL neurons.\n"
+        << "MAC: first layer of spiking networks once (currents are cached); AC: one per spike and non-zero weight.\n";
     if (collapsed) out << "*: spikes travel as counts; n spikes are n ACs here, executed as one integer multiply.\n";
     out << "energy: arithmetic only, memory counts 0; " << e.name << ", pJ: f32 MAC " << pj(e.mac(Arithmetic::f32))
         << ", f32 AC " << pj(e.ac(Arithmetic::f32)) << ",\nint16 MAC " << pj(e.mac(Arithmetic::int16))

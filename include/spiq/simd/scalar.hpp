@@ -103,13 +103,21 @@ SPIQ_INLINE vec<float, scalar> fma(vec<float, scalar> a, vec<float, scalar> b, v
   return {a.v * b.v + c.v};
 #endif
 }
+// An empty instruction that has the register as operand: g++ would contract across inlined functions otherwise (and
+// splits vectors into lanes for its own __builtin_assoc_barrier); clang contracts only within an expression.
+#if defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+#define SPIQ_SIMD_ROUND(value) asm("" : "+v"(value))
+#elif defined(__GNUC__) && !defined(__clang__) && defined(__SSE2__)
+#define SPIQ_SIMD_ROUND(value) asm("" : "+x"(value))
+#elif defined(__GNUC__) && !defined(__clang__) && defined(__aarch64__)
+#define SPIQ_SIMD_ROUND(value) asm("" : "+w"(value))
+#else
+#define SPIQ_SIMD_ROUND(value) static_cast<void>(0)
+#endif
 /// The value itself, rounded: a product passed through it is never contracted with a following sum into one fma.
 SPIQ_INLINE vec<float, scalar> rounded(vec<float, scalar> a) {
-#if defined(__GNUC__) && !defined(__clang__)
-  return {__builtin_assoc_barrier(a.v)};
-#else
+  SPIQ_SIMD_ROUND(a.v);
   return a;
-#endif
 }
 SPIQ_INLINE vec<float, scalar> floor(vec<float, scalar> a) { return {std::floor(a.v)}; }
 SPIQ_INLINE vec<float, scalar> sqrt(vec<float, scalar> a) { return {std::sqrt(a.v)}; }
@@ -136,6 +144,15 @@ SPIQ_INLINE vec<std::int32_t, scalar> dot_s16(vec<std::int32_t, scalar> acc, vec
   const std::uint32_t sum = static_cast<std::uint32_t>(acc.v) + static_cast<std::uint32_t>(low(a.v) * low(b.v)) +
                             static_cast<std::uint32_t>(high(a.v) * high(b.v));
   return {static_cast<std::int32_t>(sum)};
+}
+
+/// Asks for the cache line of `p` before it is needed; any address will do.
+SPIQ_INLINE void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#else
+  static_cast<void>(p);
+#endif
 }
 
 /// What an architecture offers: its name, its vectors, how many accumulators it can hold.

@@ -19,6 +19,12 @@ namespace detail {
 // the zero-masked forms with all lanes set compile to the same instructions in silence.
 inline constexpr __mmask16 all_lanes = 0xffff;
 #endif
+#if defined(SPIQ_SIMD_AVX2)
+/// All bits set in the first n of eight lanes.
+SPIQ_INLINE __m256i first_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
 template <class Arch>
 struct xsimd_arch;
 #if defined(SPIQ_SIMD_SSE2)
@@ -128,6 +134,14 @@ struct vec {
         return {native(_mm512_maskz_loadu_epi32(m, p))};
     }
 #endif
+#if defined(SPIQ_SIMD_AVX2)
+    if constexpr (std::is_same_v<Arch, avx2>) {
+      if constexpr (std::is_same_v<T, float>)
+        return {native(_mm256_maskload_ps(p, detail::first_lanes(n)))};
+      else
+        return {native(_mm256_maskload_epi32(p, detail::first_lanes(n)))};
+    }
+#endif
     alignas(64) T lanes[static_cast<std::size_t>(width)] = {};
     const int count = std::min(n, width);
     for (int i = 0; i < count; ++i) lanes[i] = p[i];
@@ -142,6 +156,15 @@ struct vec {
         _mm512_mask_storeu_ps(p, m, v);
       else
         _mm512_mask_storeu_epi32(p, m, v);
+      return;
+    }
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+    if constexpr (std::is_same_v<Arch, avx2>) {
+      if constexpr (std::is_same_v<T, float>)
+        _mm256_maskstore_ps(p, detail::first_lanes(n), v);
+      else
+        _mm256_maskstore_epi32(p, detail::first_lanes(n), v);
       return;
     }
 #endif
@@ -259,11 +282,8 @@ SPIQ_INLINE vec<float, Arch> fma(vec<float, Arch> a, vec<float, Arch> b, vec<flo
 }
 template <vectorised Arch>
 SPIQ_INLINE vec<float, Arch> rounded(vec<float, Arch> a) {
-#if defined(__GNUC__) && !defined(__clang__)
-  return {typename vec<float, Arch>::native(__builtin_assoc_barrier(a.v.data))};
-#else
+  SPIQ_SIMD_ROUND(a.v.data);
   return a;
-#endif
 }
 template <vectorised Arch>
 SPIQ_INLINE vec<float, Arch> floor(vec<float, Arch> a) {
