@@ -10,4 +10,6 @@ build=build/release
 cmake -S . -B "$build" $(generator_options "$build") -DSPIQ_EXAMPLES=ON -DSPIQ_TESTS=OFF -DSPIQ_BENCH=OFF > /dev/null
 cmake --build "$build" -j "$(nproc)" --target ann_to_snn
 mkdir -p build/quickstart
+# On a machine that others use too, spinning threads would wait for each other most of the time.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 exec "$build/examples/ann_to_snn" --dataset synthetic --out build/quickstart "$@"

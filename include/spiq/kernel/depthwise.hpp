@@ -74,8 +74,8 @@ SPIQ_INLINE void fill_depthwise(typename simd::traits<Arch>::f32 (&out)[Rows][NV
   for (int r = 0; r < Rows; ++r) SPIQ_UNROLL
   for (int v = 0; v < NV; ++v) acc[r][v] = Vec::zero();
   if (taps.adjacent && at.one_line && taps.kernel_w == 3) {
-    constexpr std::uint32_t all = (1u << Rows) - 1u;
-    if ((detail::inside(at.x, Rows, 0, taps.in_w) & detail::inside(at.x, Rows, 2, taps.in_w) & all) == all)
+    // Rows beyond the real ones are computed as if the line went on, so they count here.
+    if (at.x[0] >= 0 && at.x[0] + Rows + 2 <= taps.in_w)
       detail::fill_depthwise3<Arch, Tail, true>(acc, taps, at, y, x, base, w, zeros, channels);
     else
       detail::fill_depthwise3<Arch, Tail, false>(acc, taps, at, y, x, base, w, zeros, channels);
