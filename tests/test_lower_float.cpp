@@ -36,4 +36,7 @@ TEST_CASE("lowering refuses what a target cannot represent", "[lower]") {
   CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Pascal<>{}}); }), "positive"));
   Network<Input<8, 8, 1>, Conv2d<2, 3>, Qcfs<100>, AvgPool<2>, Flatten, Linear<2>> pooled{Rng{1}};
   CHECK(mentions(error_text([&] { lower(pooled, target::Spiking{conversion::Pascal<>{}}); }), "at most 255"));
+  net.layer<1>().lambda = 1;
+  net.normalization.mean[0] = 0.1307F;
+  CHECK(mentions(error_text([&] { lower(net, target::Exact{}); }), "multiple of 1/255"));
 }

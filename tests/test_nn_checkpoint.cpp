@@ -107,7 +107,7 @@ TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][i
   const auto data = noise.data();
   NamedArrays kept;
   Net net{Rng{5}};
-  fit(net, data, {.epochs = 1, .batch = 30, .checkpoint = {[&](const NamedArrays& a) { kept = a; }}});
+  fit(net, data, {.epochs = 2, .batch = 30, .checkpoint = {[&](const NamedArrays& a) { kept = a; }}});
   Net other{Rng{6}};
   const NamedArrays before = export_state(other);
   const auto refused = [&](const FitOptions& options, const NamedArrays& arrays, const std::string& start) {
@@ -120,10 +120,28 @@ TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][i
   refused({.batch = 30, .seed = 2}, kept, "resume: fit.seed of the checkpoint: expected 2, found 1");
   refused({.batch = 31}, kept, "resume: fit.batch of the checkpoint: expected 31, found 30");
   refused({.batch = 30, .validation_fraction = 0.1f}, kept, "resume: fit.samples of the checkpoint: expected 81, found 90");
+  refused({.batch = 30, .learning_rate = 0.5f}, kept, "resume: fit.recipe of the checkpoint");
+  refused({.batch = 30, .optimiser = Sgd{}}, kept, "resume: fit.recipe of the checkpoint");
   NamedArrays cut;
   for (const NamedArray& a : kept)
     if (a.name != "fit.second.8.bias") cut.push_back(a);
   refused({.batch = 30}, cut, "array \"fit.second.8.bias\": expected an array of that name");
+}
+
+TEST_CASE("A run that stopped early stays stopped when it is resumed", "[nn][io]") {
+  const Noise noise;
+  const auto data = noise.data();
+  NamedArrays kept;
+  FitOptions options{.epochs = 30, .batch = 25, .learning_rate = 0.0f, .validation_fraction = 0.2f, .patience = 2};
+  options.checkpoint = {[&](const NamedArrays& a) { kept = a; }};
+  Net first{Rng{5}}, second{Rng{6}};
+  const History stopped = fit(first, data, options);
+  REQUIRE(stopped.stopped_early);
+  options.resume = [&] { return kept; };
+  const History resumed = fit(second, data, options);
+  CHECK(resumed.stopped_early);
+  CHECK(resumed.epochs.size() == stopped.epochs.size());
+  CHECK(equal(export_state(first), export_state(second)));
 }
 
 TEST_CASE("A checkpoint also loads as weights", "[nn][io]") {

@@ -20,6 +20,18 @@
 #endif
 #elif defined(__AVX2__) && defined(__FMA__)
 #define SPIQ_ABI_ISA _avx2
+#elif defined(__AVX2__)
+#define SPIQ_ABI_ISA _avx2nofma
+#elif defined(__AVX__)
+#define SPIQ_ABI_ISA _avx
+#elif defined(__SSE4_2__)
+#define SPIQ_ABI_ISA _sse4_2
+#elif defined(__SSE4_1__)
+#define SPIQ_ABI_ISA _sse4_1
+#elif defined(__SSSE3__)
+#define SPIQ_ABI_ISA _ssse3
+#elif defined(__SSE3__)
+#define SPIQ_ABI_ISA _sse3
 #elif defined(__SSE2__) || defined(_M_X64)
 #define SPIQ_ABI_ISA _sse2
 #elif defined(__aarch64__) && defined(__ARM_NEON)
@@ -46,9 +58,16 @@
 #define SPIQ_ABI_CHECKS _checked
 #endif
 
-#define SPIQ_JOIN5_(a, b, c, d, e) a##b##c##d##e
-#define SPIQ_JOIN5(a, b, c, d, e) SPIQ_JOIN5_(a, b, c, d, e)
-#define SPIQ_ABI SPIQ_JOIN5(abi1, SPIQ_ABI_ISA, SPIQ_ABI_THREADS, SPIQ_ABI_EXCEPTIONS, SPIQ_ABI_CHECKS)
+#if defined(SPIQ_WITH_ZLIB)
+#define SPIQ_ABI_ZLIB _z
+#else
+#define SPIQ_ABI_ZLIB
+#endif
+
+#define SPIQ_JOIN6_(a, b, c, d, e, f) a##b##c##d##e##f
+#define SPIQ_JOIN6(a, b, c, d, e, f) SPIQ_JOIN6_(a, b, c, d, e, f)
+#define SPIQ_ABI \
+  SPIQ_JOIN6(abi1, SPIQ_ABI_ISA, SPIQ_ABI_THREADS, SPIQ_ABI_EXCEPTIONS, SPIQ_ABI_CHECKS, SPIQ_ABI_ZLIB)
 
 /// Every header opens and closes the library's namespace through this pair, never by hand.
 #define SPIQ_BEGIN_NAMESPACE \

@@ -130,7 +130,7 @@ public:
 
   /// Changes the extents; keeps the allocation where it suffices. Contents are unspecified afterwards.
   void resize(const Extents& extents) {
-    if (extents == extents_) return;
+    if (extents == extents_ && storage_.size() == extents.size()) return;  // sizes differ once moved from
     storage_.resize(extents.size());
     extents_ = extents;
   }

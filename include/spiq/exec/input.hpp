@@ -3,12 +3,14 @@
 #pragma once
 
 #include <spiq/core/packing.hpp>
+#include <spiq/core/tensor.hpp>
 #include <spiq/exec/epilogue.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -22,6 +24,23 @@ namespace exec {
 struct InputStage {
   Shape shape{};
   std::vector<float> mean, deviation;  ///< per channel; empty: values are taken as they are
+
+  /// True for extents (N, channels, height, width), or (N, channels) of a single pixel.
+  [[nodiscard]] bool accepts(const Extents& e) const {
+    const auto c = static_cast<std::size_t>(shape.channels);
+    const bool map = e.rank() == 4 && e[1] == c && e[2] == static_cast<std::size_t>(shape.height) &&
+                     e[3] == static_cast<std::size_t>(shape.width);
+    return map || (e.rank() == 2 && shape.pixels() == 1 && e[1] == c);
+  }
+  /// "(N, 3, 32, 32)" with `count` in place of N.
+  [[nodiscard]] std::string describe(const std::string& count) const {
+    return "(" + count + ", " + std::to_string(shape.channels) + ", " + std::to_string(shape.height) + ", " +
+           std::to_string(shape.width) + ")";
+  }
+  /// Throws unless `accepts(e)`.
+  void check(const Extents& e) const {
+    if (!accepts(e)) SPIQ_THROW("images for an executable network", describe("N"), to_string(e));
+  }
 
   template <class P>
   void fill(const float* image, Buffer<P>& out, std::size_t sample) const noexcept {

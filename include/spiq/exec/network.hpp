@@ -59,15 +59,16 @@ public:
   /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]).
   /// Returns logits [N, classes], valid until the next run. Never allocates. Throws on other extents.
   const Tensor<float>& run(const Tensor<float>& images) {
-    const std::size_t sample = network_->input.shape.size();
-    const std::size_t n = images.extents().rank() == 0 ? 0 : images.extent(0);
-    if (!fits(images)) raise_extents(images);
-    return run(images.data(), n, sample);
+    const Extents& e = images.extents();
+    if (!network_->input.accepts(e) || e[0] > static_cast<std::size_t>(batch_)) raise_extents(e);
+    return run(images.data(), e[0], network_->input.shape.size());
   }
-  /// The same on raw memory, `count` images `stride` floats apart.
+  /// The same on raw memory: `count` <= batch images, `stride` >= the size of one floats apart. Throws on other numbers.
   const Tensor<float>& run(const float* images, std::size_t count, std::size_t stride) {
+    if (count > static_cast<std::size_t>(batch_) || stride < network_->input.shape.size())
+      raise_counts(count, stride);
     logits_.resize(Extents{count, classes()});
-    if (over_time_.size() != 0) over_time_.resize(Extents{static_cast<std::size_t>(steps_), count, classes()});
+    if (options_.over_time) over_time_.resize(Extents{static_cast<std::size_t>(steps_), count, classes()});
     if (workers_.size() == 1 || count == 1)
       run_range(images, stride, 0, count, workers_[0]);
     else
@@ -81,7 +82,7 @@ public:
   [[nodiscard]] const Tensor<float>& logits() const { return logits_; }
   /// Logits [T, N, classes] of the last run after 1 ... T steps; needs the option `over_time`.
   [[nodiscard]] const Tensor<float>& logits_over_time() const {
-    if (over_time_.size() == 0) SPIQ_THROW("spiq: logits_over_time needs a session with the option over_time");
+    if (!options_.over_time) SPIQ_THROW("spiq: logits_over_time needs a session with the option over_time");
     return over_time_;
   }
   [[nodiscard]] const Network& network() const { return *network_; }
@@ -116,21 +117,14 @@ private:
     };
     network_->chain.visit(workers_[0].in, state, enable);
   }
-  bool fits(const Tensor<float>& images) const {
-    const Extents& e = images.extents();
-    const Shape& s = network_->input.shape;
-    const auto c = static_cast<std::size_t>(s.channels);
-    const bool map = e.rank() == 4 && e[1] == c && e[2] == static_cast<std::size_t>(s.height) &&
-                     e[3] == static_cast<std::size_t>(s.width);
-    const bool vector = e.rank() == 2 && s.pixels() == 1 && e[1] == c;
-    return (map || vector) && e[0] <= static_cast<std::size_t>(batch_);
+  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Extents& found) const {
+    SPIQ_THROW("session input", network_->input.describe("N <= " + std::to_string(batch_)), to_string(found));
   }
-  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Tensor<float>& images) const {
-    const Shape& s = network_->input.shape;
+  [[noreturn]] SPIQ_NOINLINE void raise_counts(std::size_t count, std::size_t stride) const {
     SPIQ_THROW("session input",
-               "(N <= " + std::to_string(batch_) + ", " + std::to_string(s.channels) + ", " + std::to_string(s.height) +
-                   ", " + std::to_string(s.width) + ")",
-               to_string(images.extents()));
+               "at most " + std::to_string(batch_) + " images, at least " +
+                   std::to_string(network_->input.shape.size()) + " floats apart",
+               std::to_string(count) + " images, " + std::to_string(stride) + " floats apart");
   }
   void run_range(const float* images, std::size_t stride, std::size_t begin, std::size_t end, Worker& worker) noexcept {
     for (std::size_t first = begin; first < end; first += static_cast<std::size_t>(tile_)) {
@@ -141,8 +135,8 @@ private:
       const std::size_t k = classes();
       for (std::size_t i = 0; i < count; ++i)
         network_->readout.decode(last, i, logits_.data() + (first + i) * k,
-                                 over_time_.size() == 0 ? nullptr : over_time_.data() + (first + i) * k,
-                                 over_time_.size() == 0 ? 0 : over_time_.extent(1) * k);
+                                 options_.over_time ? over_time_.data() + (first + i) * k : nullptr,
+                                 options_.over_time ? over_time_.extent(1) * k : 0);
     }
   }
 

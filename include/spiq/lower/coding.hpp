@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -152,7 +153,7 @@ struct Coding<target::Exact> {
     c.steps = 1;
     c.amplitude = threshold(a);
     c.channel_amplitude.clear();
-    c.max_level = a.levels;
+    c.max_level = c.max_word = a.levels;
   }
 };
 
@@ -169,6 +170,11 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
   template <class A>
   static constexpr bool supports = is_qcfs<A>;
 
+  /// Throws unless the target makes sense.
+  static void check(const target_type& t) {
+    if (t.conversion.steps < 1)
+      SPIQ_THROW("conversion::Qcfs", "at least 1 time step", std::to_string(t.conversion.steps));
+  }
   template <class A>
   static double threshold(const A& a) {
     return a.lambda;
@@ -186,6 +192,7 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
     c.amplitude = a.lambda;
     c.channel_amplitude.clear();
     c.max_level = t.conversion.steps;
+    c.max_word = 1;
   }
 };
 
@@ -216,6 +223,7 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
     c.amplitude = threshold(a);
     c.channel_amplitude.clear();
     c.max_level = a.levels;
+    c.max_word = std::is_same_v<Form, form::spikes> ? 1 : a.levels;
   }
 };
 

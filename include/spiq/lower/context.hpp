@@ -26,6 +26,7 @@ struct Context {
   double amplitude = 1;       ///< real value of one unit (spike, level, byte)
   std::vector<double> channel_amplitude;  ///< per channel, where it differs (image bytes); else empty
   int max_level = 0;          ///< largest unit count of a neuron, summed over the steps; 0: not bounded (reals)
+  int max_word = 0;           ///< largest unit count in one stored word: of one step, or of all where counts may travel
   std::string prefix;         ///< "4.body."
 
   [[nodiscard]] double amplitude_of(int channel) const {

@@ -30,6 +30,7 @@ struct SynapseDraft {
   using consumes = meet_t<typename Product::consumes, typename Epilogue::admits>;
   template <class Take, class Emit, class Up>
   auto bind() {
+    info.nonzeros = count_nonzeros(weights);  // now, because a join may have changed the units
     return exec::Synapse<Product, Epilogue, Take, Emit>{Product::pack(weights), make(weights), info};
   }
 };
@@ -136,15 +137,22 @@ struct JoinDraft<Product, MakeEpilogue, PackOf<std::index_sequence<IB...>, B...>
 /// The weights of a draft sequence's last product, or null.
 template <std::size_t... I, class... D>
 kernel::FoldedWeights* last_weights(PackOf<std::index_sequence<I...>, D...>& drafts) {
-  if constexpr (sizeof...(D) == 0) {
-    return nullptr;
-  } else {
+  if constexpr (sizeof...(D) != 0) {
     auto& last = get<sizeof...(D) - 1>(drafts);
-    if constexpr (requires { last.weights; })
-      return &last.weights;
-    else
-      return nullptr;
+    if constexpr (requires { last.weights; }) return &last.weights;
   }
+  return nullptr;
+}
+/// The unit of a draft sequence's last sums where one serves all channels; 1 for floats.
+template <std::size_t... I, class... D>
+double last_unit(const PackOf<std::index_sequence<I...>, D...>& drafts) {
+  if constexpr (sizeof...(D) != 0) {
+    const auto& last = get<sizeof...(D) - 1>(drafts);
+    const auto unit = [](const kernel::FoldedWeights& w) { return w.unit.empty() ? 1.0 : w.unit[0]; };
+    if constexpr (requires { last.weights; }) return unit(last.weights);
+    if constexpr (requires { last.numbers; }) return unit(last.numbers);
+  }
+  return 1.0;
 }
 
 }  // namespace lowering

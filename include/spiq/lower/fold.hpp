@@ -69,7 +69,8 @@ inline kernel::FoldedWeights fold_elementwise(const BatchNorm* norm, const Conte
   return fold(one, norm, context);
 }
 
-/// Outputs reached through a non-zero weight from each (kernel position, input channel), for counting operations.
+/// Outputs reached through a non-zero weight from each (kernel position, input channel), for counting operations. In
+/// exact arithmetic the weights are those of the integer grid.
 inline std::vector<std::uint32_t> count_nonzeros(const kernel::FoldedWeights& w) {
   const auto& g = w.geometry;
   const auto taps = static_cast<std::size_t>(g.kernel_h) * static_cast<std::size_t>(g.kernel_w);
@@ -79,8 +80,10 @@ inline std::vector<std::uint32_t> count_nonzeros(const kernel::FoldedWeights& w)
   for (std::size_t o = 0; o < static_cast<std::size_t>(g.out_channels); ++o) {
     const std::size_t first = o / static_cast<std::size_t>(g.group_out()) * group_in;
     for (std::size_t i = 0; i < group_in; ++i)
-      for (std::size_t t = 0; t < taps; ++t)
-        if (w.weight[(o * group_in + i) * taps + t] != 0.0F) ++reached[t * inputs + first + i];
+      for (std::size_t t = 0; t < taps; ++t) {
+        const float weight = w.weight[(o * group_in + i) * taps + t];
+        if (w.unit.empty() ? weight != 0.0F : std::lround(weight / w.unit[o]) != 0) ++reached[t * inputs + first + i];
+      }
   }
   return reached;
 }

@@ -6,6 +6,7 @@
 #include <spiq/nn/network.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -40,16 +41,21 @@ void set_input(exec::InputStage& stage, Context& context, const Normalization& n
     stage.deviation = {normalization.std.begin(), normalization.std.end()};
   }
   if constexpr (Numbers::exact) {
-    context.max_level = 255;
+    for (const float m : normalization.mean)
+      if (std::abs(255.0F * m - std::round(255.0F * m)) > 1e-3F)
+        SPIQ_THROW("lowering to exact arithmetic: mean of the input",
+                   "a multiple of 1/255 (as Normalization::set makes it), so that centred bytes are integers",
+                   std::to_string(m));
+    int reach = 255;
+    for (const float m : normalization.mean) {
+      const int centre = static_cast<int>(std::lround(255.0F * m));
+      reach = std::max({reach, std::abs(centre), std::abs(255 - centre)});
+    }
+    if (reach > 32767) SPIQ_THROW("lowering to exact arithmetic: mean of the input", "within [-127, 128]", "beyond");
+    context.max_level = reach;
     context.channel_amplitude.assign(static_cast<std::size_t>(context.shape.channels), 1.0 / 255.0);
     for (std::size_t c = 0; c < stage.deviation.size(); ++c) context.channel_amplitude[c] /= double{stage.deviation[c]};
   }
-}
-
-template <class Drafts>
-double last_unit(Drafts& all) {
-  const kernel::FoldedWeights* w = last_weights(all);
-  return w == nullptr || w->unit.empty() ? 1.0 : w->unit[0];
 }
 
 template <class Numbers, class Target, std::size_t... I, class... D>
@@ -67,7 +73,8 @@ auto finish(PackOf<std::index_sequence<I...>, D...>& all, exec::InputStage input
 
 /// Lowers a trained network for a target: folds, chooses packings, packs weights for architecture Arch.
 /// The result is constant while it runs and independent of `net`. Throws spiq::Error where a number of the network
-/// cannot be represented in the target (a threshold that is not positive, sums that do not fit exact arithmetic).
+/// cannot be represented in the target (a threshold that is not positive, an input mean or sums that do not fit exact
+/// arithmetic, a pooling sum above 255).
 /// A layer without a rule for the target is a compile-time error that names both.
 template <class Arch = simd::best, class Net, class Target>
 auto lower(const Net& net, const Target& target) {
@@ -77,6 +84,7 @@ auto lower(const Net& net, const Target& target) {
   if constexpr (!lowering::plan_t<Target, signal::real, layers>::complete) {
     return lowering::Refused{};
   } else {
+    if constexpr (requires { coding::check(target); }) coding::check(target);
     lowering::Context context;
     context.shape = net.in;
     exec::InputStage input;

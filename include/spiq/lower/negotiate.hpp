@@ -92,13 +92,26 @@ struct negotiate<Up, Want, First, Rest...> {
   using out = typename before<chosen, typename next::out>::type;
 };
 
+/// What can be emitted before draft I of a sequence whose producer can emit Up.
+template <std::size_t I, class Up, class Drafts>
+struct up_at {
+  using type = typename pack_element_t<I - 1, Drafts>::template emits<typename up_at<I - 1, Up, Drafts>::type>;
+};
+template <class Up, class Drafts>
+struct up_at<0, Up, Drafts> {
+  using type = Up;
+};
+
 /// Binds drafts to the packings on their edges: packs products, yields an executable chain.
 template <class Up, class Take, class... Edge, class Drafts>
 auto bind_all(edges<Edge...>, Drafts& drafts) {
   using takes = Pack<Take, Edge...>;
   return [&]<std::size_t... I>(std::index_sequence<I...>) {
-    using chain = exec::Chain<Take, decltype(get<I>(drafts).template bind<pack_element_t<I, takes>, Edge, Up>())...>;
-    return chain{{{get<I>(drafts).template bind<pack_element_t<I, takes>, Edge, Up>()}...}};
+    using chain = exec::Chain<Take, decltype(get<I>(drafts)
+                                                 .template bind<pack_element_t<I, takes>, Edge,
+                                                                typename up_at<I, Up, Drafts>::type>())...>;
+    return chain{
+        {{get<I>(drafts).template bind<pack_element_t<I, takes>, Edge, typename up_at<I, Up, Drafts>::type>()}...}};
   }(std::make_index_sequence<sizeof...(Edge)>{});
 }
 

@@ -35,6 +35,8 @@ auto numbers_of_activation(const A& a) {
   if constexpr (is_qcfs<A>) {
     if (!(a.lambda > 0.0F))
       SPIQ_THROW("threshold of a Qcfs activation", "a positive number", std::to_string(a.lambda));
+    if (a.levels < 1 || a.levels > 255)
+      SPIQ_THROW("levels of a Qcfs activation", "1 to 255", std::to_string(a.levels));
     return QcfsNumbers{a.lambda, a.levels};
   } else {
     return ReluNumbers{};
@@ -58,7 +60,6 @@ inline exec::LayerInfo describe(const kernel::FoldedWeights& w, const std::strin
   exec::LayerInfo info;
   info.path = path;
   info.in_steps = in_steps;
-  info.nonzeros = count_nonzeros(w);
   info.macs = w.geometry.macs();
   return info;
 }
@@ -166,21 +167,24 @@ struct Rule<Target, Signal, BatchNorm, A> {
 };
 
 /// Average pooling: integers are summed, and the sum's unit is 1 / window of what it was.
-template <class Signal>
+template <class Target, class Signal>
 PoolDraft<exec::PoolKind::average> draft_average(Context& c, const std::string& path, kernel::PoolGeometry g) {
   g.in = c.shape;
+  if constexpr (Coding<Target>::numbers::exact && std::is_same_v<Signal, signal::real>)
+    SPIQ_THROW("layer " + path + ": average pooling in exact arithmetic", "an activation before it", "currents");
   if constexpr (std::is_same_v<Signal, signal::discrete>) {
     const int window = g.kernel_h * g.kernel_w;
     const bool ragged = (!g.count_include_pad && (g.pad_h != 0 || g.pad_w != 0)) || g.ceil_mode;
     if (ragged)
       SPIQ_THROW("layer " + path + ": average pooling of spikes", "windows of one size", "windows cut by the border");
-    if (c.max_level * window > 255)
+    if (c.max_word * window > 255)
       SPIQ_THROW("layer " + path + ": sum of a pooling window",
                  "at most 255 (levels times window; use a smaller window or fewer levels, or pool after the last layer)",
-                 std::to_string(c.max_level) + " x " + std::to_string(window));
+                 std::to_string(c.max_word) + " x " + std::to_string(window));
     c.amplitude /= window;
     for (double& a : c.channel_amplitude) a /= window;
     c.max_level *= window;
+    c.max_word *= window;
   }
   c.shape = g.out();
   exec::LayerInfo info;
@@ -195,7 +199,7 @@ struct Rule<Target, Signal, AvgPool<K, Options...>> {
   using out = Signal;
   template <class Arch>
   static auto apply(const Target&, Context& c, const std::string& path, const AvgPool<K, Options...>& pool) {
-    return draft_average<Signal>(c, path, pool.geometry);
+    return draft_average<Target, Signal>(c, path, pool.geometry);
   }
 };
 template <class Target, class Signal>
@@ -208,13 +212,13 @@ struct Rule<Target, Signal, GlobalAvgPool> {
     g.in = c.shape;
     g.kernel_h = g.stride_h = c.shape.height;
     g.kernel_w = g.stride_w = c.shape.width;
-    return draft_average<Signal>(c, path, g);
+    return draft_average<Target, Signal>(c, path, g);
   }
 };
 /// Global average pooling before a linear layer is that layer with its weights spread over the map: no sum of spikes
 /// over a whole map has to fit in a byte.
-template <class Target, class Signal, nn::WithWeights W>
-struct Rule<Target, Signal, GlobalAvgPool, W> {
+template <class Target, nn::WithWeights W>
+struct Rule<Target, signal::discrete, GlobalAvgPool, W> {
   static constexpr bool exists = true;
   using out = signal::real;
   template <class Arch>
@@ -244,17 +248,30 @@ struct Rule<target::Float, signal::real, MaxPool<K, Options...>> {
     return PoolDraft<exec::PoolKind::maximum>{pool.geometry, info};
   }
 };
-/// The sentence for a layer that a target refuses; instantiated by the plan, once.
-template <class Target>
-struct max_pool_refusal {
+
+/// Sentences for layers that a target refuses, with the remedy; the plan instantiates one, once.
+template <class Layer, class Target>
+struct max_pool_refused {
   static_assert(!std::is_same_v<Target, Target>,
                 "spiq: max pooling has no exact form between spikes; train with AvgPool instead of MaxPool, or lower to "
+                "target::Float");
+};
+template <class Layer, class Target>
+struct relu_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: ReLU has no form in spikes or levels; train with Qcfs<L> instead of ReLU, or lower to "
                 "target::Float");
 };
 template <class Target, class Signal, int K, nn::ConvOption... Options>
 struct Rule<Target, Signal, MaxPool<K, Options...>> {
   static constexpr bool exists = false;
-  using refusal = max_pool_refusal<Target>;
+  using refusal = max_pool_refused<MaxPool<K, Options...>, Target>;
+};
+template <class Target, class Signal>
+  requires(!Spikable<ReLU, Target>)
+struct Rule<Target, Signal, ReLU> {
+  static constexpr bool exists = false;
+  using refusal = relu_refused<ReLU, Target>;
 };
 
 /// Residual join: both branches' currents meet in the neuron behind.
@@ -269,7 +286,12 @@ auto draft_join(const Target& t, Context& c, const std::string& path, const R& r
   cs.prefix = path + ".shortcut.";
   auto body = drafts<Arch, Target, Signal>(t, cb, residual.body.layers);
   auto shortcut = drafts<Arch, Target, Signal>(t, cs, residual.shortcut.layers);
-  constexpr bool identity = R::identity_shortcut;
+  // A shortcut that ends in spikes or levels (an identity, a pool, an activation) is weighted with their amplitude.
+  using shortcut_layers = std::remove_cvref_t<decltype(residual.shortcut.layers)>;
+  constexpr bool discrete = std::is_same_v<typename plan_t<Target, Signal, shortcut_layers>::out, signal::discrete>;
+  if (cb.shape != cs.shape)
+    SPIQ_THROW("layer " + path + ": residual join", "branches of one shape as they lie (no Flatten of a map before it)",
+               to_string(cb.shape) + " and " + to_string(cs.shape));
   if (Coding<Target>::timing == exec::JoinTiming::per_step && cb.steps != cs.steps && cs.steps != 1)
     SPIQ_THROW("layer " + path + ": residual join", "branches with the same number of time steps",
                std::to_string(cb.steps) + " and " + std::to_string(cs.steps));
@@ -279,18 +301,21 @@ auto draft_join(const Target& t, Context& c, const std::string& path, const R& r
   draft.numbers.bias.assign(channels, 0.0F);
   if constexpr (numbers::exact) {
     std::vector<ExactInputs> inputs{{last_weights(draft.body), 0, cb.max_level}};
-    if constexpr (identity)
-      inputs.push_back({nullptr, c.amplitude, c.max_level});
+    if constexpr (discrete)
+      inputs.push_back({nullptr, cs.amplitude, cs.max_level});
     else
       inputs.push_back({last_weights(draft.shortcut), 0, cs.max_level});
+    if (inputs[0].weights == nullptr || (!discrete && inputs[1].weights == nullptr))
+      SPIQ_THROW("layer " + path + ": residual join in exact arithmetic",
+                 "branches that end in a convolution or linear layer (or, the shortcut, in spikes)", "another layer");
     choose_units(inputs, threshold, levels, "layer " + path);
     draft.numbers.unit = inputs[0].weights->unit;
   }
   draft.scale.resize(channels);
   for (std::size_t i = 0; i < channels; ++i) {
-    const double amplitude = identity ? c.amplitude_of(static_cast<int>(i)) : 1.0;
+    const double amplitude = discrete ? cs.amplitude_of(static_cast<int>(i)) : 1.0;
     if constexpr (numbers::exact)
-      draft.scale[i] = identity ? static_cast<value>(std::lround(amplitude / draft.numbers.unit[i])) : value{1};
+      draft.scale[i] = discrete ? static_cast<value>(std::lround(amplitude / draft.numbers.unit[i])) : value{1};
     else
       draft.scale[i] = static_cast<value>(amplitude);
   }

@@ -35,7 +35,7 @@ struct BatchNorm {
   Shape in;
   Tensor<float> gamma, beta, running_mean, running_var;
   Tensor<float> gamma_gradient, beta_gradient;
-  float eps = 1e-5f;
+  float eps = 1e-5f;  ///< fixed by the code that made the network; not part of its saved state
   float momentum = 0.1f;
 
   explicit BatchNorm(Shape input)

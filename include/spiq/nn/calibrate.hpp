@@ -33,7 +33,12 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
   constexpr std::size_t most = 20000, batch = 256;
   constexpr Shape shape = Net::input_shape;
   const auto channels = static_cast<std::size_t>(shape.channels);
-  indices = indices.first(std::min(indices.size(), most));
+  // Of more than that many, evenly spaced ones: a set may be ordered by class.
+  std::vector<std::uint32_t> spread;
+  if (indices.size() > most) {
+    for (std::size_t i = 0; i < most; ++i) spread.push_back(indices[i * indices.size() / most]);
+    indices = spread;
+  }
   std::vector<double> sum(channels), square(channels);
   Tensor<float> images;
   std::vector<int> labels;

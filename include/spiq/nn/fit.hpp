@@ -37,18 +37,17 @@ public:
     } else if (options_.normalize && !net_.normalization.chosen) {
       choose_normalization(net_, data_, training_);
     }
-    for (int epoch = static_cast<int>(progress_.epochs.size()) + 1; epoch <= options_.epochs; ++epoch) {
+    // A run that had stopped early when it was saved has nothing left to do.
+    stopped_early_ = out_of_patience();
+    for (int epoch = static_cast<int>(progress_.epochs.size()) + 1; epoch <= options_.epochs && !stopped_early_; ++epoch) {
       progress_.epochs.push_back(train_epoch(epoch));
       validate(progress_.epochs.back());
-      const bool patient = options_.patience <= 0 || progress_.stale < options_.patience;
       if (options_.on_epoch) options_.on_epoch(progress_.epochs.back());
-      const bool stop = !patient || (options_.stop && options_.stop());
+      stopped_early_ = out_of_patience();
+      const bool stop = stopped_early_ || (options_.stop && options_.stop());
       if (options_.checkpoint.save && (stop || epoch == options_.epochs || epoch % std::max(options_.checkpoint.every, 1) == 0))
         options_.checkpoint.save(snapshot(net_, optimiser_, parameters_, progress_, fingerprint()));
-      if (stop) {
-        stopped_early_ = !patient;
-        break;
-      }
+      if (stop) break;
     }
     if (options_.keep_best && !progress_.best.empty()) import_state(net_, progress_.best);
     return {progress_.epochs, validation_, training_.size(), progress_.best_epoch, stopped_early_};
@@ -64,6 +63,8 @@ private:
     return list;
   }
 
+  [[nodiscard]] bool out_of_patience() const { return options_.patience > 0 && progress_.stale >= options_.patience; }
+
   void check() const {
     const auto need = [](bool good, const char* what, const char* expected, double found) {
       if (!good) SPIQ_THROW(std::string("FitOptions::") + what, expected, std::to_string(found));
@@ -74,6 +75,11 @@ private:
          static_cast<double>(options_.learning_rate));
     need(options_.label_smoothing >= 0.0f && options_.label_smoothing < 1.0f, "label_smoothing", "a share in [0, 1)",
          static_cast<double>(options_.label_smoothing));
+    need(options_.weight_decay >= 0.0f && std::isfinite(options_.weight_decay), "weight_decay", "a finite number >= 0",
+         static_cast<double>(options_.weight_decay));
+    need(options_.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(options_.gradient_clip));
+    need(options_.augmentation.shift >= 0 && options_.augmentation.shift < 4096, "augmentation.shift",
+         "pixels in [0, 4095]", options_.augmentation.shift);
     need(options_.validation_fraction >= 0.0f && options_.validation_fraction < 1.0f, "validation_fraction",
          "a share in [0, 1)", static_cast<double>(options_.validation_fraction));
     need(options_.validation_fraction > 0.0f || (options_.patience == 0 && !options_.keep_best), "validation_fraction",
@@ -97,7 +103,8 @@ private:
   }
 
   [[nodiscard]] Fingerprint fingerprint() const {
-    return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size())};
+    return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size()),
+            recipe_of(options_)};
   }
 
   EpochReport train_epoch(int epoch) {

@@ -35,7 +35,8 @@ struct EpochReport {
   double loss = 0;      ///< mean over the epoch's training batches
   double accuracy = 0;  ///< share of right predictions in them
   double learning_rate = 0;
-  std::optional<double> validation_loss, validation_accuracy;
+  std::optional<double> validation_loss;      ///< cross-entropy, whatever the training loss
+  std::optional<double> validation_accuracy;
   double seconds = 0;  ///< wall time of training, without validation
 };
 
@@ -66,8 +67,8 @@ struct FitOptions {
   float weight_decay = 1e-2f;
   ParameterPolicies policies{};
   LossKind loss = LossKind::cross_entropy;
-  float label_smoothing = 0.0f;
-  std::vector<float> class_weights{};
+  float label_smoothing = 0.0f;       ///< of cross-entropy; not used by mean_squared_error
+  std::vector<float> class_weights{};  ///< of cross-entropy, one per class or empty
   Augmentation augmentation{};
   float gradient_clip = 0.0f;        ///< largest global norm of the gradient; 0: no clipping
   float validation_fraction = 0.0f;  ///< of the training set, drawn by `seed`, never trained on

@@ -7,6 +7,7 @@
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/state.hpp>
 
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -23,7 +25,48 @@ namespace nn {
 /// Options that a resumed run must share with the run it continues.
 struct Fingerprint {
   std::int64_t seed = 0, batch = 0, samples = 0;
+  std::int64_t recipe = 0;  ///< hash of everything else that decides the weights
 };
+
+/// 64-bit FNV-1a over numbers: equal options give equal hashes.
+class RecipeHash {
+public:
+  template <class... T>
+  void add(T... values) {
+    (add_one(static_cast<double>(values)), ...);
+  }
+  void add(const Sgd& o) { add(1, o.momentum, o.nesterov); }
+  void add(const Adam& o) { add(2, o.beta1, o.beta2, o.epsilon); }
+  void add(const AdamW& o) { add(3, o.beta1, o.beta2, o.epsilon); }
+  void add(const ConstantRate&) { add(1); }
+  void add(const Cosine& s) { add(2, s.warmup, s.floor); }
+  void add(const OneCycle& s) { add(3, s.rise, s.divide, s.final_divide); }
+  void add(const ParameterPolicy& p) { add(p.rate_factor, p.decay_factor, p.minimum); }
+  [[nodiscard]] std::int64_t value() const { return static_cast<std::int64_t>(hash_ >> 1); }
+
+private:
+  void add_one(double v) {
+    const auto bits = std::bit_cast<std::uint64_t>(v);
+    for (int i = 0; i < 64; i += 8) hash_ = (hash_ ^ ((bits >> i) & 255U)) * 0x100000001b3U;
+  }
+  std::uint64_t hash_ = 0xcbf29ce484222325U;
+};
+
+/// Hash of the options that decide the weights: the optimiser, its schedule over all epochs, loss, augmentation, clipping.
+inline std::int64_t recipe_of(const FitOptions& o) {
+  RecipeHash hash;
+  std::visit([&](const auto& kind) { hash.add(kind); }, o.optimiser);
+  std::visit([&](const auto& schedule) { hash.add(schedule); }, o.schedule);
+  hash.add(std::holds_alternative<ConstantRate>(o.schedule) ? 0 : o.epochs, o.learning_rate, o.weight_decay,
+           o.label_smoothing, o.gradient_clip, o.augmentation.flip, o.augmentation.shift,
+           static_cast<int>(o.augmentation.fill), static_cast<int>(o.loss), o.keep_best, o.patience);
+  for (const float w : o.class_weights) hash.add(w);
+  hash.add(o.policies.weight);
+  hash.add(o.policies.bias);
+  hash.add(o.policies.norm);
+  hash.add(o.policies.threshold);
+  return hash.value();
+}
 
 /// Where a run stands, beside weights and moments. Random numbers need no state: they are functions of seed, epoch,
 /// step and image.
@@ -48,6 +91,7 @@ NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Param
   integer("fit.seed", print.seed);
   integer("fit.batch", print.batch);
   integer("fit.samples", print.samples);
+  integer("fit.recipe", print.recipe);
   integer("fit.steps", static_cast<std::int64_t>(optimiser.steps()));
   integer("fit.best_epoch", progress.best_epoch);
   integer("fit.stale", progress.stale);
@@ -72,7 +116,7 @@ NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Param
 }
 
 /// Sets network, optimiser and progress from a checkpoint. Throws, with everything unchanged, where an array is
-/// missing or does not fit, or where the run was made with another seed, batch or number of images.
+/// missing or does not fit, or where the run was made with another seed, batch, number of images or recipe.
 template <class Net>
 void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> parameters, Progress& progress,
              const Fingerprint& print, const NamedArrays& arrays) {
@@ -85,6 +129,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
   same("fit.seed", print.seed);
   same("fit.batch", print.batch);
   same("fit.samples", print.samples);
+  same("fit.recipe", print.recipe);
 
   Progress p;
   p.best_epoch = static_cast<int>(index.integer("fit.best_epoch"));

@@ -123,9 +123,12 @@ void import_state(Net& net, const NamedArrays& arrays) {
     void operator()(const std::string& name, std::span<const float>, const Extents& extents) const {
       const std::vector<float> values = index.floats(name, extents);
       const bool positive = name.ends_with(".lambda") || name == "normalization.std";
+      const bool variance = name.ends_with(".running_var");
       for (const float v : values)
-        if (!std::isfinite(v) || (positive && v <= 0.0f))
-          SPIQ_THROW("array \"" + name + "\"", positive ? "positive finite values" : "finite values", std::to_string(v));
+        if (!std::isfinite(v) || (positive && v <= 0.0f) || (variance && v < 0.0f))
+          SPIQ_THROW("array \"" + name + "\"",
+                     positive ? "positive finite values" : (variance ? "finite values >= 0" : "finite values"),
+                     std::to_string(v));
     }
     void operator()(const std::string& name, const int&) const {
       const std::int64_t v = index.integer(name);

@@ -119,7 +119,7 @@ private:
         << "lost: the reference is right and this network wrong; won: the other way round.\n"
         << "Means per image" << sample << ". Spikes: emitted; internal: forward and inhibitory, in PASCAL neurons.\n"
         << "MAC: first layer of spiking networks once (currents are cached); AC: one per spike and non-zero weight.\n";
-    if (collapsed) out << "*: spikes travel as counts; n spikes are n ACs here, executed as one integer multiply.\n";
+    if (collapsed) out << "*: counts or pooled spikes meet integer weights; n spikes are n ACs here, executed as one integer multiply.\n";
     out << "energy: arithmetic only, memory counts 0; " << e.name << ", pJ: f32 MAC " << pj(e.mac(Arithmetic::f32))
         << ", f32 AC " << pj(e.ac(Arithmetic::f32)) << ",\nint16 MAC " << pj(e.mac(Arithmetic::int16))
         << " (multiply derived), int8 MAC " << pj(e.mac(Arithmetic::int8)) << ", integer AC "

@@ -48,6 +48,7 @@ void for_batches(std::size_t images, std::size_t batch, F&& f) {
 template <class Network>
 Evaluation evaluate(const Network& network, const Tensor<float>& images, EvaluationOptions options = {}) {
   Evaluation out;
+  network.input.check(images.extents());
   const std::size_t n = images.extent(0);
   if (n == 0) return out;
   const std::size_t stride = images.size() / n;
@@ -69,6 +70,7 @@ template <class Network>
 std::vector<std::vector<int>> evaluate_over_time(const Network& network, const Tensor<float>& images,
                                                  EvaluationOptions options = {}) {
   std::vector<std::vector<int>> out;
+  network.input.check(images.extents());
   const std::size_t n = images.extent(0);
   if (n == 0) return out;
   const std::size_t stride = images.size() / n;
@@ -104,14 +106,24 @@ void expect_same_neurons(const A& a, const B& b) {
 template <class A, class B>
 CountDifferences compare_counts(const A& a, const B& b, const Tensor<float>& images, int threads = 0) {
   expect_same_neurons(a, b);
+  a.input.check(images.extents());
+  b.input.check(images.extents());
   constexpr std::size_t batch = 16;
   const std::size_t n = images.extent(0);
   const std::size_t stride = n == 0 ? 0 : images.size() / n;
   const int workers = std::max(threads > 0 ? threads : max_threads(), 1);
   std::vector<CountDifferences> parts(static_cast<std::size_t>(workers));
+  // Sessions are made here, not by the workers: a failure must not leave a parallel region.
+  const exec::SessionOptions whole{.threads = 1, .tile = static_cast<int>(batch)};
+  std::vector<exec::Session<A>> first_sessions;
+  std::vector<exec::Session<B>> second_sessions;
+  for (int w = 0; w < workers; ++w) {
+    first_sessions.push_back(a.session(static_cast<int>(batch), whole));
+    second_sessions.push_back(b.session(static_cast<int>(batch), whole));
+  }
   parallel_for((n + batch - 1) / batch, 1, workers, [&](std::size_t begin, std::size_t end, int worker) {
-    auto first = a.session(static_cast<int>(batch), {.threads = 1, .tile = static_cast<int>(batch)});
-    auto second = b.session(static_cast<int>(batch), {.threads = 1, .tile = static_cast<int>(batch)});
+    auto& first = first_sessions[static_cast<std::size_t>(worker)];
+    auto& second = second_sessions[static_cast<std::size_t>(worker)];
     for (std::size_t i = begin; i < end; ++i) {
       const std::size_t count = std::min(batch, n - i * batch);
       first.run(images.data() + i * batch * stride, count, stride);

@@ -41,7 +41,7 @@ struct LabelledImages {
 struct NetworkTraits {
   int timesteps = 0;     ///< most steps that a spiking layer emits; 0: no layer spikes
   bool pascal = false;   ///< output stands only after the last step
-  bool collapsed = false;  ///< spikes travel to a product as counts
+  bool collapsed = false;  ///< graded inputs (counts, pooled spikes) meet an integer product: one multiply per count
   Arithmetic arithmetic = Arithmetic::f32;
 };
 
@@ -54,8 +54,10 @@ NetworkTraits network_traits(const Network& network) {
       t.pascal |= detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>::pascal;
     }
     if constexpr (detail::WithProduct<Layer>) {
-      t.collapsed |= std::is_same_v<typename Layer::takes, packing::counts>;
       using Product = std::remove_cvref_t<decltype(layer.product)>;
+      constexpr bool graded =
+          std::is_same_v<typename Layer::takes, packing::counts> || std::is_same_v<typename Layer::takes, packing::levels>;
+      t.collapsed |= graded && std::is_integral_v<typename Product::value>;
       if constexpr (std::is_integral_v<typename Product::value>) t.arithmetic = Arithmetic::int16;
     }
   };

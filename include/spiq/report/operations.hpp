@@ -178,20 +178,25 @@ private:
       const auto steps = static_cast<std::size_t>(in.steps);
       const std::size_t pixels = in.shape.pixels();
       std::uint64_t events = 0, active = 0;
-      bool binary = true;
       detail::for_each_active(in, static_cast<std::size_t>(in.samples), [&](std::size_t r, std::size_t c, unsigned n) {
         const std::uint64_t weights = row.reach[r / steps % pixels * channels + c];
         events += n * weights;
         active += weights;
-        binary &= n == 1;
       });
-      (binary ? row.neurobench_ac : row.neurobench_mac) += active;
+      // Binary by what the packing can hold, not by what these images happened to give.
+      (std::is_same_v<P, packing::by_channel> ? row.neurobench_ac : row.neurobench_mac) += active;
       if (spiking) {
         row.ac += events;
         return;
       }
     } else {
-      row.neurobench_mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
+      if (row.reach.empty()) row.reach = reach(layer);
+      const auto channels = static_cast<std::size_t>(in.shape.channels);
+      const auto steps = static_cast<std::size_t>(in.steps);
+      const std::size_t rows = static_cast<std::size_t>(in.samples) * in.sample_rows();
+      for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < channels; ++c)
+          if (in.row(r)[c] != 0) row.neurobench_mac += row.reach[r / steps % in.shape.pixels() * channels + c];
     }
     row.mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
   }
@@ -240,9 +245,13 @@ OperationCounter count_operations(const Network& network, const float* images, s
   constexpr std::size_t batch = 16;
   const int workers = std::max(threads > 0 ? threads : max_threads(), 1);
   std::vector<OperationCounter> counters(static_cast<std::size_t>(workers));
+  // Sessions are made here, not by the workers: a failure must not leave a parallel region.
+  const exec::SessionOptions whole{.threads = 1, .tile = static_cast<int>(batch), .count_internal = true};
+  std::vector<exec::Session<Network>> sessions;
+  for (int w = 0; w < workers; ++w) sessions.push_back(network.session(static_cast<int>(batch), whole));
+  if (count > 0) sessions[0].run(images, std::min(batch, count), stride);  // throws here if the images do not fit
   parallel_for((count + batch - 1) / batch, 1, workers, [&](std::size_t begin, std::size_t end, int worker) {
-    const exec::SessionOptions whole{.threads = 1, .tile = static_cast<int>(batch), .count_internal = true};
-    auto session = network.session(static_cast<int>(batch), whole);
+    auto& session = sessions[static_cast<std::size_t>(worker)];
     for (std::size_t b = begin; b < end; ++b) {
       session.run(images + b * batch * stride, std::min(batch, count - b * batch), stride);
       counters[static_cast<std::size_t>(worker)].add(session);
