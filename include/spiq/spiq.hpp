@@ -20,6 +20,7 @@
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
 #include <spiq/simd/xsimd.hpp>
+#include <spiq/simd/xsimd_compat.hpp>
 
 #include <spiq/kernel/activation.hpp>
 #include <spiq/kernel/batchnorm.hpp>
@@ -43,6 +44,7 @@
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
 #include <spiq/kernel/tile_bank.hpp>
 #include <spiq/kernel/unpack.hpp>
