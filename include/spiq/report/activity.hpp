@@ -36,6 +36,17 @@ template <class P>
 inline constexpr bool integer_packing =
     std::is_same_v<P, packing::levels> || std::is_same_v<P, packing::counts> || std::is_same_v<P, packing::by_channel>;
 
+/// to[c] += the values of one row of an integer packing.
+template <class P>
+void add_row(const typename P::word* row, std::uint16_t* to, std::size_t channels) {
+  if constexpr (std::is_same_v<P, packing::by_channel>) {
+    for (std::size_t c = 0; c < channels; ++c)
+      to[c] = static_cast<std::uint16_t>(to[c] + ((row[c / 64] >> (c % 64)) & 1U));
+  } else {
+    for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<std::uint16_t>(to[c] + row[c]);
+  }
+}
+
 /// Calls f(row, channel, n) for every value n != 0 of the first `samples` samples of an integer packing.
 template <class P, class F>
 void for_each_active(const Buffer<P>& b, std::size_t samples, F&& f) {
@@ -82,11 +93,11 @@ std::vector<NeuronCounts> neuron_counts(const Session& session) {
     const auto channels = static_cast<std::size_t>(buffer.shape.channels);
     n.counts.assign(n.samples * buffer.shape.size(), 0);
     if constexpr (detail::integer_packing<P>) {
+      // Row by row on plain pointers: clang 16 miscompiles the flat index over rows for AVX-512.
       const auto steps = static_cast<std::size_t>(buffer.steps);
-      detail::for_each_active(buffer, n.samples, [&](std::size_t row, std::size_t c, unsigned v) {
-        auto& count = n.counts[row / steps * channels + c];
-        count = static_cast<std::uint16_t>(count + v);
-      });
+      for (std::size_t p = 0; p < n.samples * buffer.shape.pixels(); ++p)
+        for (std::size_t t = 0; t < steps; ++t)
+          detail::add_row<P>(buffer.row(p * steps + t), n.counts.data() + p * channels, channels);
     } else if constexpr (requires { layer.epilogue.lambda; }) {
       const float scale = static_cast<float>(layer.epilogue.levels) / layer.epilogue.lambda;
       const std::size_t rows = n.samples * buffer.sample_rows();
