@@ -10,148 +10,148 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-  namespace kernel {
+namespace kernel {
 
-  /// [0, n) cut into at most `limit` pieces of about `grain` or more items. The cut depends on its arguments alone, so
-  /// partial results per piece, added in order, give the same bits on any number of threads.
-  struct FixedChunks {
-    static constexpr std::size_t limit = 64;
+/// [0, n) cut into at most `limit` pieces of about `grain` or more items. The cut depends on its arguments alone, so
+/// partial results per piece, added in order, give the same bits on any number of threads.
+struct FixedChunks {
+  static constexpr std::size_t limit = 64;
 
-    std::size_t n = 0;
-    std::size_t count = 0;
+  std::size_t n = 0;
+  std::size_t count = 0;
 
-    constexpr FixedChunks(std::size_t items, std::size_t grain)
-        : n(items),
-          count(items == 0 ? 0 : std::clamp<std::size_t>(items / std::max<std::size_t>(grain, 1), 1, limit)) {}
-    [[nodiscard]] constexpr std::size_t begin(std::size_t i) const { return n * i / count; }
-    [[nodiscard]] constexpr std::size_t end(std::size_t i) const { return n * (i + 1) / count; }
-  };
+  constexpr FixedChunks(std::size_t items, std::size_t grain)
+      : n(items),
+        count(items == 0 ? 0 : std::clamp<std::size_t>(items / std::max<std::size_t>(grain, 1), 1, limit)) {}
+  [[nodiscard]] constexpr std::size_t begin(std::size_t i) const { return n * i / count; }
+  [[nodiscard]] constexpr std::size_t end(std::size_t i) const { return n * (i + 1) / count; }
+};
 
-  /// Access to whole vectors; `Part` has the same interface for the first lanes only.
-  struct Whole {
-    template <class V, class T>
-    SPIQ_INLINE V load(const T* p) const {
-      return V::load(p);
-    }
-    template <class V, class T>
-    SPIQ_INLINE void store(V v, T* p) const {
-      v.store(p);
-    }
-  };
-  /// Access to the first `lanes` lanes of a vector: the others load as zero and are not stored.
-  struct Part {
-    int lanes;
-    template <class V, class T>
-    SPIQ_INLINE V load(const T* p) const {
-      return V::load_first(p, lanes);
-    }
-    template <class V, class T>
-    SPIQ_INLINE void store(V v, T* p) const {
-      v.store_first(p, lanes);
-    }
-  };
-
-  /// Calls `body(access, i)` for i = begin, begin + width, ...: access is Whole, then Part for a tail.
-  template <class V, class Body>
-  SPIQ_INLINE void for_vectors(std::size_t begin, std::size_t end, const Body& body) {
-    constexpr std::size_t width = V::width;
-    std::size_t i = begin;
-    for (; i + width <= end; i += width) body(Whole{}, i);
-    if (i < end) body(Part{static_cast<int>(end - i)}, i);
+/// Access to whole vectors; `Part` has the same interface for the first lanes only.
+struct Whole {
+  template <class V, class T>
+  SPIQ_INLINE V load(const T* p) const {
+    return V::load(p);
   }
-
-  /// y[i] = f(access, i) over [begin, end). Four results are computed before the first is stored: a store may alias
-  /// what the next one loads as far as the compiler knows, and the chains of one vector are too long to overlap by
-  /// themselves.
-  template <class V, class F>
-  SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, const F& f) {
-    constexpr std::size_t width = V::width, block = 4;
-    std::size_t i = begin;
-    for (; i + block * width <= end; i += block * width) {
-      V value[block];
-      SPIQ_UNROLL
-      for (std::size_t v = 0; v < block; ++v) value[v] = f(Whole{}, i + v * width);
-      SPIQ_UNROLL
-      for (std::size_t v = 0; v < block; ++v) value[v].store(y + i + v * width);
-    }
-    for_vectors<V>(i, end, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE { access.store(f(access, k), y + k); });
+  template <class V, class T>
+  SPIQ_INLINE void store(V v, T* p) const {
+    v.store(p);
   }
+};
+/// Access to the first `lanes` lanes of a vector: the others load as zero and are not stored.
+struct Part {
+  int lanes;
+  template <class V, class T>
+  SPIQ_INLINE V load(const T* p) const {
+    return V::load_first(p, lanes);
+  }
+  template <class V, class T>
+  SPIQ_INLINE void store(V v, T* p) const {
+    v.store_first(p, lanes);
+  }
+};
 
-  /// Items of a flat map below which a second thread does not pay.
-  inline constexpr std::size_t map_grain = 32768;
+/// Calls `body(access, i)` for i = begin, begin + width, ...: access is Whole, then Part for a tail.
+template <class V, class Body>
+SPIQ_INLINE void for_vectors(std::size_t begin, std::size_t end, const Body& body) {
+  constexpr std::size_t width = V::width;
+  std::size_t i = begin;
+  for (; i + width <= end; i += width) body(Whole{}, i);
+  if (i < end) body(Part{static_cast<int>(end - i)}, i);
+}
 
-  /// y[i] = f(x[i]) for i < n, with f on vectors; x and y may be the same array.
-  template <class Arch = simd::best, class F>
-  void map(const float* x, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
-    using V = typename simd::traits<Arch>::f32;
-    parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
-      fill_vectors<V>(y, begin, end,
-                      [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE { return f(access.template load<V>(x + i)); });
+/// y[i] = f(access, i) over [begin, end). Four results are computed before the first is stored: a store may alias
+/// what the next one loads as far as the compiler knows, and the chains of one vector are too long to overlap by
+/// themselves.
+template <class V, class F>
+SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, const F& f) {
+  constexpr std::size_t width = V::width, block = 4;
+  std::size_t i = begin;
+  for (; i + block * width <= end; i += block * width) {
+    V value[block];
+    SPIQ_UNROLL
+    for (std::size_t v = 0; v < block; ++v) value[v] = f(Whole{}, i + v * width);
+    SPIQ_UNROLL
+    for (std::size_t v = 0; v < block; ++v) value[v].store(y + i + v * width);
+  }
+  for_vectors<V>(i, end, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE { access.store(f(access, k), y + k); });
+}
+
+/// Items of a flat map below which a second thread does not pay.
+inline constexpr std::size_t map_grain = 32768;
+
+/// y[i] = f(x[i]) for i < n, with f on vectors; x and y may be the same array.
+template <class Arch = simd::best, class F>
+void map(const float* x, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
+  using V = typename simd::traits<Arch>::f32;
+  parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
+    fill_vectors<V>(y, begin, end,
+                    [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE { return f(access.template load<V>(x + i)); });
+  });
+}
+
+/// y[i] = f(a[i], b[i]) for i < n; y may be a or b.
+template <class Arch = simd::best, class F>
+void map(const float* a, const float* b, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
+  using V = typename simd::traits<Arch>::f32;
+  parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
+    fill_vectors<V>(y, begin, end, [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
+      return f(access.template load<V>(a + i), access.template load<V>(b + i));
     });
-  }
+  });
+}
 
-  /// y[i] = f(a[i], b[i]) for i < n; y may be a or b.
-  template <class Arch = simd::best, class F>
-  void map(const float* a, const float* b, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
-    using V = typename simd::traits<Arch>::f32;
-    parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
-      fill_vectors<V>(y, begin, end, [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
-        return f(access.template load<V>(a + i), access.template load<V>(b + i));
-      });
-    });
-  }
+/// y[i] = a[i] + b[i]: the join of two branches, and with y == a the sum of two gradients.
+template <class Arch = simd::best>
+void add(const float* a, const float* b, float* y, std::size_t n, int threads = 1) noexcept {
+  map<Arch>(
+      a, b, y, n, [](auto u, auto v) SPIQ_LAMBDA_INLINE { return u + v; }, threads);
+}
 
-  /// y[i] = a[i] + b[i]: the join of two branches, and with y == a the sum of two gradients.
-  template <class Arch = simd::best>
-  void add(const float* a, const float* b, float* y, std::size_t n, int threads = 1) noexcept {
-    map<Arch>(
-        a, b, y, n, [](auto u, auto v) SPIQ_LAMBDA_INLINE { return u + v; }, threads);
-  }
+/// y[i] += scale * x[i].
+template <class Arch = simd::best>
+void add_scaled(float scale, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
+  using V = typename simd::traits<Arch>::f32;
+  const V factor = V::broadcast(scale);
+  map<Arch>(
+      x, y, y, n, [factor](V u, V v) SPIQ_LAMBDA_INLINE { return fma(factor, u, v); }, threads);
+}
 
-  /// y[i] += scale * x[i].
-  template <class Arch = simd::best>
-  void add_scaled(float scale, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
-    using V = typename simd::traits<Arch>::f32;
-    const V factor = V::broadcast(scale);
-    map<Arch>(
-        x, y, y, n, [factor](V u, V v) SPIQ_LAMBDA_INLINE { return fma(factor, u, v); }, threads);
-  }
+/// y[i] = scale * x[i].
+template <class Arch = simd::best>
+void scale(float factor, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
+  using V = typename simd::traits<Arch>::f32;
+  const V f = V::broadcast(factor);
+  map<Arch>(
+      x, y, n, [f](V u) SPIQ_LAMBDA_INLINE { return f * u; }, threads);
+}
 
-  /// y[i] = scale * x[i].
-  template <class Arch = simd::best>
-  void scale(float factor, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
-    using V = typename simd::traits<Arch>::f32;
-    const V f = V::broadcast(factor);
-    map<Arch>(
-        x, y, n, [f](V u) SPIQ_LAMBDA_INLINE { return f * u; }, threads);
-  }
-
-  /// Sum of x[i] as a double; the same bits on any number of threads.
-  template <class Arch = simd::best>
-  double sum(const float* x, std::size_t n, int threads = 1) noexcept {
-    using V = typename simd::traits<Arch>::f32;
-    const FixedChunks chunks(n, map_grain);
-    double partial[FixedChunks::limit];
-    parallel_for(chunks.count, 1, threads, [&](std::size_t first, std::size_t last, int) {
-      for (std::size_t c = first; c < last; ++c) {
-        double total = 0;
-        for (std::size_t i = chunks.begin(c); i < chunks.end(c);) {
-          const std::size_t stop = std::min(chunks.end(c), i + 1024 * V::width);
-          V lanes = V::zero();
-          for_vectors<V>(i, stop, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE {
-            lanes = lanes + access.template load<V>(x + k);
-          });
-          total += static_cast<double>(reduce_add(lanes));
-          i = stop;
-        }
-        partial[c] = total;
+/// Sum of x[i] as a double; the same bits on any number of threads.
+template <class Arch = simd::best>
+double sum(const float* x, std::size_t n, int threads = 1) noexcept {
+  using V = typename simd::traits<Arch>::f32;
+  const FixedChunks chunks(n, map_grain);
+  double partial[FixedChunks::limit];
+  parallel_for(chunks.count, 1, threads, [&](std::size_t first, std::size_t last, int) {
+    for (std::size_t c = first; c < last; ++c) {
+      double total = 0;
+      for (std::size_t i = chunks.begin(c); i < chunks.end(c);) {
+        const std::size_t stop = std::min(chunks.end(c), i + 1024 * V::width);
+        V lanes = V::zero();
+        for_vectors<V>(i, stop, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE {
+          lanes = lanes + access.template load<V>(x + k);
+        });
+        total += static_cast<double>(reduce_add(lanes));
+        i = stop;
       }
-    });
-    double total = 0;
-    for (std::size_t c = 0; c < chunks.count; ++c) total += partial[c];
-    return total;
-  }
+      partial[c] = total;
+    }
+  });
+  double total = 0;
+  for (std::size_t c = 0; c < chunks.count; ++c) total += partial[c];
+  return total;
+}
 
-  }  // namespace kernel
+}  // namespace kernel
 
 SPIQ_END_NAMESPACE
