@@ -116,7 +116,8 @@ TEST_CASE("rows know what kind of network they come from", "[report]") {
   const auto& qcfs = rows[1];
   CHECK(qcfs.timesteps == 6);
   CHECK(!qcfs.latency_steps.has_value());
-  CHECK(!qcfs.collapsed);
+  CHECK(qcfs.collapsed);  // behind a pool
+  CHECK(qcfs.executed() == std::string("float multiply"));
   CHECK(qcfs.operations.neuron_updates == (384.0 + 96) * 6);
 
   for (std::size_t i = 2; i < 5; ++i) {
@@ -126,7 +127,8 @@ TEST_CASE("rows know what kind of network they come from", "[report]") {
     CHECK(rows[i].operations.neuron_updates == 384.0 * 8 + 96 * 11);
     CHECK(rows[i].operations.mac == 484.0 * 6);
     CHECK(rows[i].operations.spikes > 0);
-    CHECK(rows[i].collapsed == (i == 4));  // the only ones with integer weights
+    CHECK(rows[i].collapsed);
+    CHECK(rows[i].executed() == std::string(i == 4 ? "integer multiply" : "float multiply"));
     CHECK(rows[i].arithmetic == (i == 4 ? Arithmetic::int16 : Arithmetic::f32));
   }
   // The same spikes reach the same weights, in whatever form they travel.

@@ -296,7 +296,7 @@ TEST_CASE("comparison: table and JSON", "[report]") {
   std::ostringstream out;
   out << c;
   for (const char* part : {"ANN f32", "PASCAL f32, counts", "99.25", "99.80", "arithmetic only", "Horowitz",
-                           "integer multiply", "2.25 M*", "the first 1000"})
+                           "executed as one multiply", "once (currents are cached)", "2.25 M*", "the first 1000"})
     CHECK(contains(out.str(), part));
 
   const std::string path = "spiq_test_comparison.json";

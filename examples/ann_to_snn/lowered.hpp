@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iostream>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -38,7 +39,9 @@ public:
   template <class Network>
   std::vector<int> add(const std::string& name, const Network& network) {
     report::Measured m = report::measure(name, network, test, reference_,
-                                         {.threads = options_.threads, .count_images = options_.count_images});
+                                         {.threads = options_.threads, .count_images = options_.count_images,
+                                          .direct_coding = options_.recomputed ? spiq::DirectCoding::recomputed
+                                                                               : spiq::DirectCoding::cached});
     if (reference_.empty()) reference_ = m.predictions;
     comparison_.add(std::move(m.row));
     return std::move(m.predictions);
@@ -94,9 +97,11 @@ void draw_accuracy(const Network& qcfs, const Measurements& m, const Options& op
   chart.caption = "QCFS: logits averaged over the first T steps. PASCAL has no output before its last step, so it is a "
                   "point at T = L; its latency in steps stands beside it.";
   chart.curve("QCFS spiking", std::move(curve));
+  // Counts and explicit spikes mark the same point unless rounding parts them.
+  std::set<std::pair<spiq::Arithmetic, double>> points;
   for (const report::ComparisonRow& r : m.comparison().rows()) {
     if (!r.timesteps && chart.series.size() == 1) chart.level(r.network, 100 * r.accuracy);
-    if (r.latency_steps && !r.collapsed)
+    if (r.latency_steps && points.emplace(r.arithmetic, r.accuracy).second)
       chart.point(r.network + " (" + std::to_string(*r.latency_steps) + " steps)", *r.timesteps, 100 * r.accuracy);
   }
   chart.write(options.out + "/accuracy_vs_timesteps.svg");

@@ -66,7 +66,7 @@ inline Recipe recipe_for(const std::string& dataset) {
     r.name += "shifts by 2";
     r.augmentation = {.shift = 2};
     if (dataset == "mnist") {
-      r.epochs = 14;
+      r.epochs = 40;
     } else {
       r.epochs = 5;
       r.train_images = 20000;

@@ -23,6 +23,7 @@ struct Options {
   std::size_t train_images = 0;
   std::size_t test_images = 0;
   std::size_t count_images = 0;
+  bool recomputed = false;
   bool quick = false;
   std::string out = ".";
   std::string json;
@@ -39,7 +40,7 @@ struct Options {
     app.add_option("--data", data,
                    "Folder of the data set: MNIST's idx files (plain or .gz), CIFAR-10's .bin files; not needed for "
                    "synthetic [none]");
-    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 14, cifar10 35)")
+    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 40, cifar10 35)")
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
     app.add_option("--batch", batch, "Images per training step; 0: the recipe's (128)")
@@ -73,6 +74,9 @@ struct Options {
     app.add_option("--count-images", count_images,
                    "Count spikes and operations on the first N test images only; 0: all (cifar10: 1000)")
         ->capture_default_str();
+    app.add_flag("--recomputed", recomputed,
+                 "Count the first layer of spiking networks at every time step, as hardware that keeps no currents would "
+                 "[off: once]");
     app.add_flag("--quick", quick, "A run of seconds: one epoch on 2000 images, 500 test images [off]");
     app.add_option("--out", out, "Folder for accuracy_vs_timesteps.svg and raster.svg; made if missing")
         ->capture_default_str();

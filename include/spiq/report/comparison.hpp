@@ -29,9 +29,15 @@ struct ComparisonRow {
   OperationCounts operations{};      ///< means per image
   std::size_t counted_images = 0;    ///< images that the means are taken over
   Arithmetic arithmetic = Arithmetic::f32;
-  bool collapsed = false;            ///< accumulations were executed as integer multiplies of counts
+  bool collapsed = false;            ///< accumulations were executed as multiplies of counts
+  DirectCoding direct_coding = DirectCoding::cached;
   double images_per_second = 0;
 
+  /// How the processor executed the accumulations: "addition", "integer multiply" or "float multiply".
+  [[nodiscard]] const char* executed() const {
+    if (!collapsed) return "addition";
+    return arithmetic == Arithmetic::f32 ? "float multiply" : "integer multiply";
+  }
   /// Energy of one image in nanojoules, arithmetic only.
   [[nodiscard]] double energy_nj(const energy::Coefficients& e = energy::cmos45) const {
     return energy::energy_nj(operations, arithmetic, e);
@@ -91,7 +97,8 @@ public:
       w.field("different_predictions", r.agreement.different()).key("latency_steps");
       if (r.latency_steps) w.value(*r.latency_steps);
       else w.null();
-      w.field("arithmetic", to_string(r.arithmetic)).field("ac_executed_as_integer_multiply", r.collapsed);
+      w.field("arithmetic", to_string(r.arithmetic)).field("ac_executed_as", r.timesteps ? r.executed() : "none");
+      w.field("direct_coding", r.direct_coding == DirectCoding::cached ? "cached" : "recomputed");
       w.field("neuron_updates", r.operations.neuron_updates);
       w.field("internal_spikes", r.operations.internal_spikes);
       w.field("inhibitory_spikes", r.operations.inhibitory_spikes);
@@ -118,8 +125,15 @@ private:
         << "; differ: the other images.\n"
         << "lost: the reference is right and this network wrong; won: the other way round.\n"
         << "Means per image" << sample << ". Spikes: emitted; internal: forward and inhibitory, in PASCAL neurons.\n"
-        << "MAC: first layer of spiking networks once (currents are cached); AC: one per spike and non-zero weight.\n";
-    if (collapsed) out << "*: counts or pooled spikes meet integer weights; n spikes are n ACs here, executed as one integer multiply.\n";
+        << "MAC: first layer of spiking networks "
+        << (std::any_of(rows_.begin(), rows_.end(),
+                        [](const auto& r) { return r.direct_coding == DirectCoding::recomputed; })
+                ? "at every time step (recomputed)"
+                : "once (currents are cached)")
+        << "; AC: one per spike and non-zero weight.\n";
+    if (collapsed)
+      out << "*: spikes arrive summed, as counts or behind a pool; n of them are n ACs here, executed as one multiply,\n"
+             "integer in exact arithmetic, float otherwise.\n";
     out << "energy: arithmetic only, memory counts 0; " << e.name << ", pJ: f32 MAC " << pj(e.mac(Arithmetic::f32))
         << ", f32 AC " << pj(e.ac(Arithmetic::f32)) << ",\nint16 MAC " << pj(e.mac(Arithmetic::int16))
         << " (multiply derived), int8 MAC " << pj(e.mac(Arithmetic::int8)) << ", integer AC "

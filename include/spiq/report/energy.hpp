@@ -5,8 +5,9 @@
 /// - a layer that reads real numbers counts the multiply-accumulates (MAC) truly done, taps in the padding excluded;
 /// - a spiking synapse counts one accumulation (AC) per spike and non-zero weight that it reaches; behind a pool the
 ///   spikes before the pool count, and `neurobench_*` holds what NeuroBench would count there;
-/// - n spikes that travel as one count n are n ACs, although the processor executes one integer multiply;
-/// - direct coding: the first layer's MACs once, since its currents are kept (`cached`);
+/// - n spikes that travel as one count n are n ACs, although the processor executes one multiply;
+/// - direct coding: the first layer's MACs once if its currents are kept (`cached`, what these networks do), or T times
+///   as on hardware that keeps none (`recomputed`);
 /// - a neuron update is one add and one compare; an IF neuron is updated once per step, a PASCAL neuron
 ///   T1 + (max(T1, T2) - 1) + T2 times; activations of a network without spikes are not counted.
 #pragma once
@@ -26,6 +27,12 @@ enum class Arithmetic {
 constexpr const char* to_string(Arithmetic a) {
   return a == Arithmetic::f32 ? "f32" : a == Arithmetic::int16 ? "int16" : "int8";
 }
+
+/// How often the first layer of a spiking network, which reads real numbers, is counted.
+enum class DirectCoding {
+  cached,     ///< once: its currents are kept over the time steps
+  recomputed  ///< once per time step
+};
 
 /// Operations of one layer or network, as means per image.
 struct OperationCounts {

@@ -6,6 +6,7 @@
 #include <spiq/core/tensor.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/report/activity.hpp>
+#include <spiq/report/energy.hpp>
 #include <spiq/report/metrics.hpp>
 
 #include <algorithm>
@@ -24,6 +25,7 @@ struct EvaluationOptions {
   int batch = 256;
   int threads = 0;               ///< 0: as many as OpenMP would use
   std::size_t count_images = 0;  ///< operations are counted on the first so many images; 0: all
+  DirectCoding direct_coding = DirectCoding::cached;  ///< how MACs of spiking networks are counted
 };
 
 /// Answers of a network and the time that they took.

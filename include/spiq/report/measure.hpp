@@ -41,7 +41,7 @@ struct LabelledImages {
 struct NetworkTraits {
   int timesteps = 0;     ///< most steps that a spiking layer emits; 0: no layer spikes
   bool pascal = false;   ///< output stands only after the last step
-  bool collapsed = false;  ///< graded inputs (counts, pooled spikes) meet an integer product: one multiply per count
+  bool collapsed = false;  ///< graded inputs (counts, pooled spikes) meet a product: one multiply per count
   Arithmetic arithmetic = Arithmetic::f32;
 };
 
@@ -57,7 +57,7 @@ NetworkTraits network_traits(const Network& network) {
       using Product = std::remove_cvref_t<decltype(layer.product)>;
       constexpr bool graded =
           std::is_same_v<typename Layer::takes, packing::counts> || std::is_same_v<typename Layer::takes, packing::levels>;
-      t.collapsed |= graded && std::is_integral_v<typename Product::value>;
+      t.collapsed |= graded;
       if constexpr (std::is_integral_v<typename Product::value>) t.arithmetic = Arithmetic::int16;
     }
   };
@@ -93,6 +93,9 @@ Measured measure(const std::string& name, const Network& network, const Labelled
   row.counted_images = counter.images();
   row.arithmetic = traits.arithmetic;
   row.collapsed = traits.collapsed && traits.timesteps != 0;
+  row.direct_coding = options.direct_coding;
+  if (traits.timesteps != 0 && options.direct_coding == DirectCoding::recomputed)
+    row.operations.mac *= static_cast<double>(traits.timesteps);
   row.images_per_second = e.images_per_second();
   return {std::move(row), std::move(e.predictions)};
 }

@@ -62,7 +62,7 @@ constexpr bool layer_spikes() {
 class OperationCounter {
 public:
   /// Adds the last run. The session must see its whole batch at once and count internal spikes: make it with
-  /// {.threads = 1, .tile = batch, .count_internal = true}. One counter serves one session.
+  /// {.threads = 1, .tile = batch, .count_internal = true}. One counter serves one session, from its first run on.
   template <class Session>
   void add(const Session& session) {
     bool spiking = false;
@@ -249,7 +249,8 @@ OperationCounter count_operations(const Network& network, const float* images, s
   const exec::SessionOptions whole{.threads = 1, .tile = static_cast<int>(batch), .count_internal = true};
   std::vector<exec::Session<Network>> sessions;
   for (int w = 0; w < workers; ++w) sessions.push_back(network.session(static_cast<int>(batch), whole));
-  if (count > 0) sessions[0].run(images, std::min(batch, count), stride);  // throws here if the images do not fit
+  // Throws here if the images do not fit; a session of its own, since internal spikes are running totals.
+  if (count > 0) network.session(1, {.threads = 1, .tile = 1}).run(images, 1, stride);
   parallel_for((count + batch - 1) / batch, 1, workers, [&](std::size_t begin, std::size_t end, int worker) {
     auto& session = sessions[static_cast<std::size_t>(worker)];
     for (std::size_t b = begin; b < end; ++b) {
