@@ -60,13 +60,13 @@ public:
     const double now = clock_();
     if (now - drawn_ < 0.1 && s.batch != s.batches) return;
     drawn_ = now;
-    draw(line(s, now));
+    draw(line(s, now, true).substr(0, columns));
   }
 
   /// After an epoch: prints its line. `note` is appended to it, for instance the validation accuracy.
   void epoch(TrainingState s, const std::string& note = {}) {
     s.batch = s.batches;
-    std::string text = line(s, clock_());
+    std::string text = line(s, clock_(), false);
     if (!note.empty()) text.append("  ").append(note);
     if (live_) draw(text);
     else out_->write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -84,7 +84,10 @@ public:
   }
 
 private:
-  [[nodiscard]] std::string line(const TrainingState& s, double now) const {
+  // A redrawn line that wraps could not be drawn over: the usual width of a terminal, less the last column.
+  static constexpr std::size_t columns = 79;
+
+  [[nodiscard]] std::string line(const TrainingState& s, double now, bool bar) const {
     const double batches = static_cast<double>(std::max<std::size_t>(s.batches, 1));
     const double part = std::min(static_cast<double>(s.batch) / batches, 1.0);
     const double done = s.epoch - first_epoch_ + part;
@@ -94,8 +97,8 @@ private:
     const std::string current = std::to_string(s.epoch);
     const std::string indent(total.size() - std::min(total.size(), current.size()), ' ');
     std::string text = "epoch " + indent + current + "/" + total;
-    if (live_) {
-      constexpr int cells = 24;
+    if (bar) {
+      constexpr int cells = 8;
       const auto full = static_cast<std::size_t>(part * cells + 0.5);
       text += "  [" + std::string(full, '#') + std::string(cells - full, '.') + "]";
     }

@@ -178,7 +178,7 @@ SPIQ_INLINE vec<T, Arch> min(vec<T, Arch> a, vec<T, Arch> b) {
   if constexpr (std::is_same_v<Arch, avx2> && std::is_same_v<T, float>)
     return {typename vec<T, Arch>::native(_mm256_min_ps(a.v, b.v))};
 #endif
-  return {xsimd::select(a.v < b.v, a.v, b.v)};
+  return select(a < b, a, b);
 }
 template <class T, vectorised Arch>
 SPIQ_INLINE vec<T, Arch> max(vec<T, Arch> a, vec<T, Arch> b) {
@@ -190,11 +190,17 @@ SPIQ_INLINE vec<T, Arch> max(vec<T, Arch> a, vec<T, Arch> b) {
   if constexpr (std::is_same_v<Arch, avx2> && std::is_same_v<T, float>)
     return {typename vec<T, Arch>::native(_mm256_max_ps(a.v, b.v))};
 #endif
-  return {xsimd::select(a.v > b.v, a.v, b.v)};
+  return select(a > b, a, b);
 }
 template <class T, vectorised Arch>
 SPIQ_INLINE vec<T, Arch> select(mask<T, Arch> m, vec<T, Arch> a, vec<T, Arch> b) {
-  return {xsimd::select(m.v, a.v, b.v)};
+#if defined(SPIQ_SIMD_AVX512)
+  // Of int32, xsimd 8.1's own does not compile without optimisation, where g++'s intrinsics are macros.
+  if constexpr (std::is_same_v<Arch, avx512> && std::is_same_v<T, std::int32_t>)
+    return {typename vec<T, Arch>::native(_mm512_mask_blend_epi32(static_cast<__mmask16>(m.v.data), b.v, a.v))};
+  else
+#endif
+    return {xsimd::select(m.v, a.v, b.v)};
 }
 template <vectorised Arch>
 SPIQ_INLINE vec<float, Arch> fma(vec<float, Arch> a, vec<float, Arch> b, vec<float, Arch> c) {
