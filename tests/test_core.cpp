@@ -179,6 +179,22 @@ TEST_CASE("Tensor: zeroed, aligned, copied, reshaped", "[core][tensor]") {
   CHECK(contains(message_of([&] { Tensor<int>({4}, values); }), "expected 4 values, found 3"));
 }
 
+TEST_CASE("Tensor: moved from, it is empty in its extents too", "[core][tensor]") {
+  Tensor<float> a(Extents{2, 3}), b(Extents{4});
+  a[5] = 7;
+  Tensor<float> c(std::move(a));
+  CHECK(c[5] == 7);
+  CHECK(a.size() == 0);              
+  CHECK(a.extents() == Extents{0});
+  b = std::move(c);
+  CHECK(b.extents() == Extents{2, 3});
+  CHECK(b[5] == 7);
+  CHECK(c.size() == 0);
+  CHECK(c.extents() == Extents{0});
+  c.resize(Extents{2, 3});
+  CHECK(c.size() == 6);
+}
+
 TEST_CASE("Tensor: an impossible size is an error, not a small allocation", "[core][tensor]") {
   const std::size_t huge = std::size_t{1} << 33;
   CHECK_THROWS_AS(Tensor<float>({huge, huge}), spiq::Error);
