@@ -103,14 +103,14 @@ inline void check(const FitOptions& o, std::size_t classes) {
   detail::need_below_one("label_smoothing", o.label_smoothing);
   detail::check_class_weights(o.class_weights, classes);
   detail::need(o.augmentation.shift >= 0 && o.augmentation.shift < 4096, "augmentation.shift", "pixels in [0, 4095]",
-       o.augmentation.shift);
+               o.augmentation.shift);
   detail::need(o.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(o.gradient_clip));
   detail::need_below_one("validation_fraction", o.validation_fraction);
   detail::need_count("patience", o.patience, 0);
   detail::need(o.validation_fraction > 0.0f || (o.patience == 0 && !o.keep_best), "validation_fraction",
-       "more than 0 where patience or keep_best is set", static_cast<double>(o.validation_fraction));
-  detail::need(o.threshold_percentile >= 0.0f && o.threshold_percentile <= 100.0f, "threshold_percentile", "per cent in [0, 100]",
-       static_cast<double>(o.threshold_percentile));
+               "more than 0 where patience or keep_best is set", static_cast<double>(o.validation_fraction));
+  detail::need(o.threshold_percentile >= 0.0f && o.threshold_percentile <= 100.0f, "threshold_percentile",
+               "per cent in [0, 100]", static_cast<double>(o.threshold_percentile));
   detail::need_count("threads", o.threads, 0);
   detail::need_count("checkpoint.every", o.checkpoint.every, 1);
 }
