@@ -137,4 +137,9 @@ TEST_CASE("fit refuses activations that cannot be trained, by their path", "[nn]
   CHECK_NOTHROW(fit(net, data, {.epochs = 1}));  // chosen by fit
   net.layer<2>().lambda = 0;
   CHECK_THROWS_WITH(fit(net, data, {.epochs = 1}), StartsWith("layer 2: Qcfs::lambda: expected a finite number > 0, found 0"));
+  // A checkpoint replaces what a diverged run has left behind.
+  Net trained{Rng{1}};
+  NamedArrays saved;
+  fit(trained, data, {.epochs = 1, .schedule = ConstantRate{}, .checkpoint = {[&](const NamedArrays& a) { saved = a; }}});
+  CHECK_NOTHROW(fit(net, data, {.epochs = 2, .schedule = ConstantRate{}, .resume = [&] { return saved; }}));
 }

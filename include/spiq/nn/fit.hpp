@@ -29,7 +29,7 @@ public:
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
         optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
     check(options, Net::outputs);
-    check_activations(net);
+    if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
     split();
   }
 
