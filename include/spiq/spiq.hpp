@@ -64,6 +64,7 @@
 #include <spiq/nn/dropout.hpp>
 #include <spiq/nn/evaluate.hpp>
 #include <spiq/nn/fit.hpp>
+#include <spiq/nn/fit_check.hpp>
 #include <spiq/nn/fit_options.hpp>
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>

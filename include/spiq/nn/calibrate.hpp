@@ -27,7 +27,8 @@ inline float percentile(std::span<const float> values, double percent) {
   return *at;
 }
 
-/// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`.
+/// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`. Throws,
+/// with the network unchanged, where `data` gives other images than it was asked for or values that are not finite.
 template <class Net, class Data>
 void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> indices) {
   constexpr std::size_t most = 20000, batch = 256;
@@ -44,9 +45,7 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
   std::vector<int> labels;
   for (std::size_t first = 0; first < indices.size(); first += batch) {
     const auto chosen = indices.subspan(first, std::min(batch, indices.size() - first));
-    labels.resize(chosen.size());
-    data.fill(chosen, images, std::span<int>(labels));
-    Net::check_images(images);
+    fill_batch<Net>(data, chosen, images, labels);
     for (std::size_t i = 0; i < chosen.size() * channels; ++i) {
       double s = 0, q = 0;
       for (std::size_t p = 0; p < shape.pixels(); ++p) {

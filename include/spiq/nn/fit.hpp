@@ -4,6 +4,7 @@
 
 #include <spiq/nn/calibrate.hpp>
 #include <spiq/nn/evaluate.hpp>
+#include <spiq/nn/fit_check.hpp>
 #include <spiq/nn/fit_options.hpp>
 #include <spiq/nn/fit_state.hpp>
 
@@ -27,7 +28,8 @@ public:
   Training(Net& net, Data& data, const FitOptions& options)
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
         optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
-    check();
+    check(options, Net::outputs);
+    if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
     split();
   }
 
@@ -64,27 +66,6 @@ private:
   }
 
   [[nodiscard]] bool out_of_patience() const { return options_.patience > 0 && progress_.stale >= options_.patience; }
-
-  void check() const {
-    const auto need = [](bool good, const char* what, const char* expected, double found) {
-      if (!good) SPIQ_THROW(std::string("FitOptions::") + what, expected, std::to_string(found));
-    };
-    need(options_.epochs >= 0, "epochs", "a number >= 0", options_.epochs);
-    need(options_.batch >= 1, "batch", "a number >= 1", options_.batch);
-    need(std::isfinite(options_.learning_rate) && options_.learning_rate >= 0.0f, "learning_rate", "a finite number >= 0",
-         static_cast<double>(options_.learning_rate));
-    need(options_.label_smoothing >= 0.0f && options_.label_smoothing < 1.0f, "label_smoothing", "a share in [0, 1)",
-         static_cast<double>(options_.label_smoothing));
-    need(options_.weight_decay >= 0.0f && std::isfinite(options_.weight_decay), "weight_decay", "a finite number >= 0",
-         static_cast<double>(options_.weight_decay));
-    need(options_.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(options_.gradient_clip));
-    need(options_.augmentation.shift >= 0 && options_.augmentation.shift < 4096, "augmentation.shift",
-         "pixels in [0, 4095]", options_.augmentation.shift);
-    need(options_.validation_fraction >= 0.0f && options_.validation_fraction < 1.0f, "validation_fraction",
-         "a share in [0, 1)", static_cast<double>(options_.validation_fraction));
-    need(options_.validation_fraction > 0.0f || (options_.patience == 0 && !options_.keep_best), "validation_fraction",
-         "more than 0 where patience or keep_best is set", static_cast<double>(options_.validation_fraction));
-  }
 
   void split() {
     std::vector<std::uint32_t> all(data_.size());

@@ -20,28 +20,28 @@ SPIQ_BEGIN_NAMESPACE
 
 /// v = momentum v + g; w -= rate v, or with Nesterov's look-ahead w -= rate (g + momentum v). Weight decay adds to g.
 struct Sgd {
-  float momentum = 0.9f;
+  float momentum = 0.9f;  ///< in [0, 1)
   bool nesterov = false;
 };
 /// Adam (Kingma and Ba, arXiv 1412.6980) with bias correction. Weight decay adds to g.
 struct Adam {
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
+  float beta1 = 0.9f;     ///< in [0, 1): share of the mean of gradients that a step keeps
+  float beta2 = 0.999f;   ///< in [0, 1): of the mean of their squares
+  float epsilon = 1e-8f;  ///< above 0
 };
 /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): w -= rate * decay * w beside the step.
 struct AdamW {
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
+  float beta1 = 0.9f;     ///< in [0, 1): share of the mean of gradients that a step keeps
+  float beta2 = 0.999f;   ///< in [0, 1): of the mean of their squares
+  float epsilon = 1e-8f;  ///< above 0
 };
 using OptimiserKind = std::variant<Sgd, Adam, AdamW>;
 
 /// How one kind of parameter is treated.
 struct ParameterPolicy {
-  float rate_factor = 1.0f;                                  ///< times the learning rate
-  float decay_factor = 1.0f;                                 ///< times the weight decay
-  float minimum = -std::numeric_limits<float>::infinity();  ///< values are kept at or above it
+  float rate_factor = 1.0f;                                  ///< times the learning rate; at least 0
+  float decay_factor = 1.0f;                                 ///< times the weight decay; at least 0
+  float minimum = -std::numeric_limits<float>::infinity();  ///< values are kept at or above it; of thresholds above 0
 };
 
 /// Policies by kind: decay acts on weights only; thresholds stay positive.
