@@ -105,6 +105,31 @@ TEST_CASE("Losses refuse labels that are no class and sizes that do not fit", "[
   CHECK_THROWS_AS((CrossEntropy{0.0f, {1.0f}}(logits, std::vector<int>{0, 1}, g)), Error);
 }
 
+TEST_CASE("A row of NaN has no class, and a broken network no accuracy", "[nn]") {
+  const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
+  const auto best = [](std::vector<float> row) { return argmax(row); };
+  CHECK(best({nan, nan, nan}) == -1);
+  CHECK(best({}) == -1);
+  CHECK(best({nan, 1, 2}) == 2);
+  CHECK(best({3, nan, 2}) == 0);
+  CHECK(best({-inf, nan}) == 0);
+  CHECK(best({1, 2, 2}) == 1);
+  const Tensor<float> logits({2, 2}, std::vector<float>{nan, nan, 1, 0});
+  Tensor<float> g;
+  const std::vector<int> zeros{0, 0};
+  CHECK(CrossEntropy{}(logits, zeros, g).correct == 1);
+  CHECK(std::isnan(CrossEntropy{}(logits, zeros, g).mean));
+  CHECK(MeanSquaredError{}(logits, zeros, g).correct == 1);
+
+  const Squares set(20);
+  const auto data = set.data();
+  Network<Input<8, 8, 1>, Flatten, Linear<3>> net{Rng{1}};
+  net.layer<1>().bias.fill(nan);
+  const Evaluation e = evaluate(net, data);
+  CHECK(e.accuracy == 0.0);
+  CHECK(e.predictions == std::vector<int>(20, -1));
+}
+
 TEST_CASE("Mean squared error is taken against one-hot targets", "[nn]") {
   const Tensor<float> logits({2, 2}, std::vector<float>{1, 0.5f, 0, 2});
   Tensor<float> g;
