@@ -375,6 +375,48 @@ TEST_CASE("fit refuses options out of range, foreign images and diverging losses
   CHECK_THROWS_AS(fit(fresh, empty, {.epochs = 1}), Error);
 }
 
+TEST_CASE("A batch whose loss or gradient is not finite takes no step", "[nn]") {
+  using Catch::Matchers::StartsWith;
+  const Squares set(40);
+  const auto same_state = [](const NamedArrays& a, const NamedArrays& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const NamedArray& x, const NamedArray& y) { return x.values == y.values; });
+  };
+  for (const float clip : {0.0f, 0.5f}) {
+    const auto data = set.data();
+    Net net{Rng{1}};
+    NamedArrays last;
+    FitOptions options{.epochs = 3, .batch = 10, .learning_rate = 1e30f, .optimiser = Sgd{}, .schedule = ConstantRate{}};
+    options.gradient_clip = clip;
+    options.on_batch = [&](const BatchReport&) { last = export_state(net); };
+    CHECK_THROWS_WITH(fit(net, data, options), StartsWith("fit, epoch 1, batch 2: expected a finite loss, found"));
+    CHECK(same_state(export_state(net), last));
+    for (const float w : weights(net)) CHECK(std::isfinite(w));
+
+    // Finite, but the squares of the gradient are not.
+    Network<Input<8, 8, 1>, Flatten, Linear<3>> steep{Rng{1}};
+    steep.layer<1>().bias.fill(1e25f);
+    steep.set_calibrated();
+    const NamedArrays before = export_state(steep);
+    CHECK_THROWS_WITH(fit(steep, data, {.epochs = 1, .loss = LossKind::mean_squared_error, .gradient_clip = clip}),
+                      StartsWith("fit, epoch 1, batch 1: expected a finite norm of the gradient, found inf"));
+    CHECK(same_state(export_state(steep), before));
+
+    // A bad pixel: running statistics and thresholds stay, too.
+    Squares spoilt(40);
+    spoilt.images[7 * 64 + 3] = std::nanf("");
+    const auto bad = spoilt.data();
+    Net victim{Rng{1}};
+    last.clear();
+    options.learning_rate = 1e-3f;
+    options.normalize = false;
+    options.seed = 4;  // the image comes in a later batch
+    options.on_batch = [&](const BatchReport&) { last = export_state(victim); };
+    CHECK_THROWS_WITH(fit(victim, bad, options), StartsWith("fit, epoch 1, batch"));
+    CHECK_FALSE(last.empty());
+    CHECK(same_state(export_state(victim), last));
+  }
+}
+
 TEST_CASE("Data sets hand out images by index, bytes as byte / 255", "[nn]") {
   const std::vector<std::uint8_t> bytes{0, 51, 255, 3, 102, 204, 1, 2};
   const std::vector<int> labels{4, 5};
