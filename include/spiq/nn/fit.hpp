@@ -34,7 +34,7 @@ public:
 
   History run() {
     if (options_.resume) {
-      restore(net_, optimiser_, parameters_, progress_, fingerprint(), options_.resume());
+      restore(net_, optimiser_, parameters_, progress_, fingerprint(), options_.epochs, options_.resume());
     } else if (options_.normalize && !net_.normalization.chosen) {
       choose_normalization(net_, data_, training_);
     }
@@ -105,7 +105,7 @@ private:
 
   [[nodiscard]] Fingerprint fingerprint() const {
     return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size()),
-            recipe_of(options_)};
+            static_cast<std::int64_t>(validation_.size()), recipe_of(options_)};
   }
 
   EpochReport train_epoch(int epoch) {
