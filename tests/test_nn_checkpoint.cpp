@@ -165,6 +165,28 @@ TEST_CASE("A resumed run must hold out what the first one held out", "[nn][io]")
   CHECK(fit(other, all, options).validation.size() == 9);
 }
 
+TEST_CASE("A resumed run keeps the bounds of its thresholds", "[nn][io]") {
+  const spiq_test::TempFolder folder;
+  const std::string path = (folder / "run.npz").string();
+  const Noise noise;
+  const auto data = noise.data();
+  FitOptions options{.epochs = 4, .batch = 90, .optimiser = Sgd{0.0f, false}, .schedule = ConstantRate{}};
+  options.learning_rate = 0.1f;
+  options.weight_decay = 1.0f;
+  options.policies.threshold = {1.0f, 1.0f, 0.0f, 0.95f};  // decay meets the bound in the first epoch
+  Net straight{Rng{5}}, first{Rng{5}}, second{Rng{5}};
+  const History all = fit(straight, data, options);
+  options.epochs = 2;
+  options.checkpoint = save_checkpoint(path);
+  fit(first, data, options);
+  options.epochs = 4;
+  options.checkpoint = {};
+  options.resume = resume_from(path);
+  check_equal(all, fit(second, data, options));
+  CHECK(equal(export_state(straight), export_state(second)));
+  CHECK(straight.layer<2>().lambda == first.layer<2>().lambda);
+}
+
 TEST_CASE("A run that stopped early stays stopped when it is resumed", "[nn][io]") {
   const Noise noise;
   const auto data = noise.data();

@@ -175,8 +175,9 @@ TEST_CASE("Optimisers take the steps of their formulas", "[nn]") {
 }
 
 TEST_CASE("Thresholds have their own rate, no decay, and stay positive", "[nn]") {
-  std::vector<float> lambda{0.05f}, bias{1.0f}, g{1.0f}, zero{0.0f};
+  std::vector<float> lambda{0.05f}, small{2e-5f}, bias{1.0f}, g{1.0f}, zero{0.0f};
   const std::vector<nn::Parameter> list{{"l", lambda, g, Extents{1}, nn::ParameterKind::threshold},
+                                        {"s", small, g, Extents{1}, nn::ParameterKind::threshold},
                                         {"b", bias, zero, Extents{1}, nn::ParameterKind::bias}};
   ParameterPolicies policies;
   policies.threshold.rate_factor = 0.1f;
@@ -185,7 +186,14 @@ TEST_CASE("Thresholds have their own rate, no decay, and stay positive", "[nn]")
   CHECK_THAT(lambda[0], WithinAbs(0.04, 1e-7));
   CHECK(bias[0] == 1.0f);
   for (int i = 0; i < 20; ++i) optimiser.step(list, 0.1, 1.0, 1);
-  CHECK(lambda[0] == policies.threshold.minimum);
+  // The bound is relative to what each started with, even where it is small.
+  CHECK(lambda[0] == 0.05f * policies.threshold.minimum_share);
+  CHECK(small[0] == 2e-5f * policies.threshold.minimum_share);
+  CHECK(small[0] > 0.0f);
+  policies.threshold.minimum = 0.5f;
+  nn::Optimiser absolute(Sgd{0.0f, false}, 0.0f, policies, list);
+  absolute.step(list, 0.1, 1.0, 1);
+  CHECK(lambda[0] == 0.5f);
 }
 
 TEST_CASE("Schedules start, peak and end where they should", "[nn]") {
@@ -450,4 +458,33 @@ TEST_CASE("The percentile that sets thresholds is the nearest rank", "[nn]") {
   CHECK(nn::percentile(v, 0) == 0.0f);
   CHECK(nn::percentile(v, 100) == 1000.0f);
   CHECK(nn::percentile({}, 50) == 0.0f);
+  v[3] = std::nanf("");
+  CHECK(std::isnan(nn::percentile(v, 50)));
+}
+
+TEST_CASE("Initial thresholds have the scale of their layer's inputs, however small", "[nn]") {
+  const std::vector<float> z{-4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7};
+  for (const float scale : {1.0f, 0x1p-20f, 0x1p40f}) {
+    std::vector<float> scaled = z, negative = z;
+    for (float& v : scaled) v *= scale;
+    for (float& v : negative) v = -std::abs(v) * scale;
+    CHECK(nn::initial_threshold("1.", scaled, 90, 1e-30f) == 6 * scale);
+    CHECK(nn::initial_threshold("1.", scaled, 10, 1e-30f) == 1 * scale);  // -3 is no threshold: that of |z|
+    CHECK(nn::initial_threshold("1.", negative, 90, 1e-30f) == 6 * scale);
+  }
+  CHECK(nn::initial_threshold("1.", std::vector<float>{0, 0}, 90, 1e-30f) == 1.0f);
+  CHECK(nn::initial_threshold("1.", std::vector<float>{0.1f}, 90, 0.25f) == 0.25f);
+  CHECK_THROWS_WITH(nn::initial_threshold("1.", std::vector<float>{0, std::nanf("")}, 90, 1e-30f),
+                    "threshold 1.lambda: expected finite inputs, found nan");
+
+  // Through fit: weights 2^-14 times as large give thresholds 2^-14 times as large.
+  using Plain = Network<Input<8, 8, 1>, Conv2d<4, 3>, Qcfs<4>, Flatten, Linear<3>>;
+  const Squares set(30);
+  const auto data = set.data();
+  Plain usual{Rng{1}}, faint{Rng{1}};
+  for (float& w : faint.layer<0>().weight.span()) w *= 0x1p-14f;
+  fit(usual, data, {.epochs = 1, .learning_rate = 0.0f});
+  fit(faint, data, {.epochs = 1, .learning_rate = 0.0f});
+  CHECK(usual.layer<1>().lambda > 0.1f);
+  CHECK_THAT(faint.layer<1>().lambda, WithinRel(usual.layer<1>().lambda * 0x1p-14f, 1e-5f));
 }

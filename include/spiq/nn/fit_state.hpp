@@ -41,7 +41,7 @@ public:
   void add(const ConstantRate&) { add(1); }
   void add(const Cosine& s) { add(2, s.warmup, s.floor); }
   void add(const OneCycle& s) { add(3, s.rise, s.divide, s.final_divide); }
-  void add(const ParameterPolicy& p) { add(p.rate_factor, p.decay_factor, p.minimum); }
+  void add(const ParameterPolicy& p) { add(p.rate_factor, p.decay_factor, p.minimum, p.minimum_share); }
   [[nodiscard]] std::int64_t value() const { return static_cast<std::int64_t>(hash_ >> 1); }
 
 private:
@@ -113,6 +113,7 @@ NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Param
     moment("first", parameters[i], optimiser.first_moment(i));
     moment("second", parameters[i], optimiser.second_moment(i));
   }
+  out.push_back({"fit.bounds", Extents{optimiser.bounds().size()}, optimiser.bounds()});
   for (const NamedArray& a : progress.best) out.push_back({"fit.best." + a.name, a.extents, a.values});
   return out;
 }
@@ -165,6 +166,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
     moments.push_back(index.floats("fit.first." + q.path, q.extents));
     moments.push_back(optimiser.second_moment(i).empty() ? std::vector<float>() : index.floats("fit.second." + q.path, q.extents));
   }
+  std::vector<float> bounds = index.floats("fit.bounds", Extents{parameters.size()});
   const auto steps = static_cast<std::uint64_t>(index.integer("fit.steps"));
 
   import_state(net, arrays);
@@ -172,6 +174,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
     std::copy(moments[2 * i].begin(), moments[2 * i].end(), optimiser.first_moment(i).begin());
     std::copy(moments[2 * i + 1].begin(), moments[2 * i + 1].end(), optimiser.second_moment(i).begin());
   }
+  optimiser.set_bounds(std::move(bounds));
   optimiser.set_steps(steps);
   progress = std::move(p);
 }
