@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -33,6 +36,28 @@ struct Squares {
   }
   [[nodiscard]] SpanDataset<float> data() const { return {images, labels, {8, 8, 1}}; }
 };
+
+/// Notes which images are asked for, call by call.
+struct Recording {
+  SpanDataset<float> data;
+  std::vector<std::vector<std::uint32_t>> calls;
+  [[nodiscard]] std::size_t size() const { return data.size(); }
+  void fill(std::span<const std::uint32_t> indices, Tensor<float>& images, std::span<int> labels) {
+    calls.emplace_back(indices.begin(), indices.end());
+    data.fill(indices, images, labels);
+  }
+};
+
+/// Without batch statistics and dropout: training and evaluation compute the same.
+using Plain = Network<Input<8, 8, 1>, Conv2d<4, 3>, Qcfs<4>, AvgPool<2>, Conv2d<5, 3>, Qcfs<4>, Flatten, Linear<3>>;
+
+/// log softmax(row)[c].
+double log_softmax(std::span<const float> row, std::size_t c) {
+  double top = -1e300, sum = 0;
+  for (const float z : row) top = std::max(top, static_cast<double>(z));
+  for (const float z : row) sum += std::exp(static_cast<double>(z) - top);
+  return static_cast<double>(row[c]) - top - std::log(sum);
+}
 
 using Net = Network<Input<8, 8, 1>, Conv2d<8, 3>, BatchNorm, Qcfs<4>, AvgPool<2>,
                     Residual<Seq<Conv2d<8, 3>, BatchNorm, Qcfs<4>, Conv2d<8, 3>, BatchNorm>>, Qcfs<4>, Dropout<10>, Flatten, Linear<3>>;
@@ -70,19 +95,14 @@ TEST_CASE("Cross-entropy equals its formula and its gradient central differences
   const std::vector<int> labels{2, 0, 1, 1};
   const Tensor<float> logits({4, 3}, std::vector<float>{1, 2, 3, 0, 0, 0, 500, -500, 0, -1, 1, 0.5f});
   Tensor<float> gradient;
-  const auto log_softmax = [&](std::size_t row, std::size_t c) {
-    double top = -1e300, sum = 0;
-    for (std::size_t k = 0; k < 3; ++k) top = std::max(top, static_cast<double>(logits[row * 3 + k]));
-    for (std::size_t k = 0; k < 3; ++k) sum += std::exp(static_cast<double>(logits[row * 3 + k]) - top);
-    return static_cast<double>(logits[row * 3 + c]) - top - std::log(sum);
-  };
+  const auto log_p = [&](std::size_t row, std::size_t c) { return log_softmax(logits.span().subspan(row * 3, 3), c); };
   double plain = 0, rich = 0, weight_sum = 0;
   const std::vector<double> w{0.5, 1.5, 2.0};
   for (std::size_t i = 0; i < 4; ++i) {
     const auto y = static_cast<std::size_t>(labels[i]);
-    plain -= log_softmax(i, y) / 4;
-    rich -= 0.9 * w[y] * log_softmax(i, y);
-    for (std::size_t c = 0; c < 3; ++c) rich -= 0.1 / 3 * w[c] * log_softmax(i, c);
+    plain -= log_p(i, y) / 4;
+    rich -= 0.9 * w[y] * log_p(i, y);
+    for (std::size_t c = 0; c < 3; ++c) rich -= 0.1 / 3 * w[c] * log_p(i, c);
     weight_sum += w[y];
   }
   const nn::LossValue value = CrossEntropy{}(logits, labels, gradient);
@@ -349,6 +369,132 @@ TEST_CASE("Patience stops a run, keep_best restores the best epoch, stop ends on
   CHECK_FALSE(stopped.stopped_early);
 }
 
+TEST_CASE("Images held out for validation are never trained on", "[nn]") {
+  const Squares set(97);
+  using Indices = std::set<std::uint32_t>;
+  std::vector<std::uint32_t> drawn;
+  for (const std::uint64_t seed : {1u, 2u}) {
+    Recording data{set.data(), {}};
+    Net net{Rng{1}};
+    // From the last batch of an epoch to the epoch's report fit validates; all other calls serve training, those before
+    // the first batch too: they choose the input statistics.
+    std::vector<std::vector<std::uint32_t>> training, validation;
+    const auto take = [&](std::vector<std::vector<std::uint32_t>>& to) {
+      for (auto& call : data.calls) to.push_back(std::move(call));
+      data.calls.clear();
+    };
+    const FitOptions options{.epochs = 3, .batch = 16, .validation_fraction = 0.25f, .seed = seed,
+                             .on_batch = [&](const BatchReport&) { take(training); },
+                             .on_epoch = [&](const EpochReport&) { take(validation); }};
+    const History history = fit(net, data, options);
+    CHECK(data.calls.empty());
+    const Indices held(history.validation.begin(), history.validation.end());
+    CHECK(held.size() == 24);  // of 97, to nearest
+    CHECK(history.validation.size() == 24);
+    CHECK(std::is_sorted(history.validation.begin(), history.validation.end()));
+    CHECK(history.training_samples == 73);
+    std::vector<int> trained(97), validated(97);
+    for (const auto& call : training)
+      for (const std::uint32_t i : call) ++trained.at(i);
+    for (const auto& call : validation)
+      for (const std::uint32_t i : call) ++validated.at(i);
+    for (std::uint32_t i = 0; i < 97; ++i) {
+      CAPTURE(seed, i);
+      CHECK(trained[i] == (held.count(i) != 0 ? 0 : 4));  // three epochs and the statistics
+      CHECK(validated[i] == (held.count(i) != 0 ? 3 : 0));
+    }
+    CHECK(history.validation != drawn);
+    drawn = history.validation;
+  }
+}
+
+TEST_CASE("Clipping scales the gradient of all parameters together", "[nn]") {
+  const Squares set(40);
+  const auto data = set.data();
+  const auto step = [&](float clip) {
+    Net net{Rng{1}};
+    net.set_calibrated();
+    std::vector<float> before, change;
+    net.parameters([&](const nn::Parameter& p) { before.insert(before.end(), p.value.begin(), p.value.end()); });
+    fit(net, data, {.epochs = 1, .batch = 40, .learning_rate = 0.5f, .optimiser = Sgd{0.0f, false}, .schedule = ConstantRate{},
+                    .weight_decay = 0.0f, .gradient_clip = clip});
+    net.parameters([&](const nn::Parameter& p) { change.insert(change.end(), p.value.begin(), p.value.end()); });
+    for (std::size_t i = 0; i < change.size(); ++i) change[i] -= before[i];
+    return change;
+  };
+  const auto norm = [](const std::vector<float>& v) {
+    double square = 0;
+    for (const float x : v) square += static_cast<double>(x) * static_cast<double>(x);
+    return std::sqrt(square);
+  };
+  const std::vector<float> free = step(0.0f), clipped = step(0.125f);
+  REQUIRE(norm(free) > 2 * 0.5 * 0.125);
+  CHECK_THAT(norm(clipped), WithinRel(0.5 * 0.125, 1e-4));
+  for (std::size_t i = 0; i < free.size(); ++i)
+    CHECK_THAT(clipped[i], WithinAbs(static_cast<double>(free[i]) * norm(clipped) / norm(free), 1e-6));
+  CHECK(step(static_cast<float>(norm(free) / 0.5) * 1.01f) == free);  // not reached
+}
+
+TEST_CASE("fit passes label smoothing and class weights on to the loss", "[nn]") {
+  const Squares set(50);
+  const auto data = set.data();
+  const Tensor<float> images({50, 1, 8, 8}, set.images);
+  const auto check = [&](float smoothing, const std::vector<float>& weights) {
+    Plain net{Rng{2}};
+    net.set_calibrated();
+    for (float& w : net.layer<6>().weight.span()) w *= 4.0f;  // away from equal logits
+    const Tensor<float> logits = net(images);
+    double sum = 0, weight_sum = 0;
+    const auto weight = [&](std::size_t c) { return weights.empty() ? 1.0 : static_cast<double>(weights[c]); };
+    for (std::size_t i = 0; i < 50; ++i) {
+      const auto y = static_cast<std::size_t>(set.labels[i]);
+      for (std::size_t c = 0; c < 3; ++c) {
+        const double target = static_cast<double>(smoothing) / 3 + (c == y ? 1 - static_cast<double>(smoothing) : 0);
+        sum -= target * weight(c) * log_softmax(logits.span().subspan(i * 3, 3), c);
+      }
+      weight_sum += weight(y);
+    }
+    const History h = fit(net, data, {.epochs = 1, .batch = 50, .label_smoothing = smoothing, .class_weights = weights});
+    CHECK_THAT(h.epochs.at(0).loss, WithinRel(sum / weight_sum, 1e-5));
+    return sum / weight_sum;
+  };
+  const double plain = check(0.0f, {}), smooth = check(0.3f, {}), weighted = check(0.0f, {0.2f, 3.0f, 1.0f});
+  CHECK(std::abs(smooth - plain) > 0.01 * plain);
+  CHECK(std::abs(weighted - plain) > 0.01 * plain);
+  check(0.3f, {0.2f, 3.0f, 1.0f});
+}
+
+TEST_CASE("Thresholds start at a percentile of the first batch, layer by layer", "[nn]") {
+  const Squares set(60);
+  for (const float percent : {60.0f, 90.0f, 99.5f}) {
+    Recording data{set.data(), {}};
+    Plain net{Rng{2}};
+    // At a rate of 0 the thresholds stay as chosen.
+    FitOptions options{.epochs = 1, .batch = 20, .learning_rate = 0.0f, .normalize = false};
+    options.threshold_percentile = percent;
+    fit(net, data, options);
+    REQUIRE(data.calls.size() == 3);
+    Tensor<float> images;
+    std::vector<int> labels(20);
+    data.data.fill(data.calls[0], images, labels);
+    Plain::Cache cache;
+    net.forward(images, cache);
+    int layers = 0;
+    std::vector<float> y(20 * Plain::outputs);
+    net.observe("", cache.input.data(), y.data(), 20, cache.layers, {}, [&](const std::string&, auto& layer, std::span<const float> input) {
+      if constexpr (requires { layer.lambda; }) {
+        std::vector<float> sorted(input.begin(), input.end());
+        std::sort(sorted.begin(), sorted.end());
+        const double rank = static_cast<double>(percent) / 100 * static_cast<double>(sorted.size() - 1);
+        CHECK_THAT(layer.lambda, WithinRel(sorted[static_cast<std::size_t>(std::lround(rank))], 1e-5f));
+        CHECK(layer.lambda < 0.98f * sorted.back());
+        ++layers;
+      }
+    });
+    CHECK(layers == 2);
+  }
+}
+
 TEST_CASE("A second fit keeps thresholds and input statistics", "[nn]") {
   const Squares set(60), other(60, 5);
   const auto first = set.data(), second = other.data();
@@ -478,7 +624,6 @@ TEST_CASE("Initial thresholds have the scale of their layer's inputs, however sm
                     "threshold 1.lambda: expected finite inputs, found nan");
 
   // Through fit: weights 2^-14 times as large give thresholds 2^-14 times as large.
-  using Plain = Network<Input<8, 8, 1>, Conv2d<4, 3>, Qcfs<4>, Flatten, Linear<3>>;
   const Squares set(30);
   const auto data = set.data();
   Plain usual{Rng{1}}, faint{Rng{1}};
