@@ -58,6 +58,8 @@ struct Checkpoint {
 enum class LossKind { cross_entropy, mean_squared_error };
 
 /// Options of `fit`, written with designated initialisers: `fit(net, data, {.epochs = 5, .seed = 1})`.
+/// Rate by 5000 images held out of MNIST's training set: after 3 epochs 2e-3 is 0.4 points worse and 1e-2 0.2 better, after
+/// 10 epochs 1e-2 is equal.
 struct FitOptions {
   int epochs = 10;
   int batch = 128;
