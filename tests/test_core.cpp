@@ -264,6 +264,31 @@ TEST_CASE("parallel_for covers every index once, for any count, grain and number
       }
 }
 
+TEST_CASE("parallel_for cuts at most ceil(n / grain) ranges, none below half a grain", "[core][parallel]") {
+  for (std::size_t n : {1u, 2u, 3u, 9u, 17u, 40u})
+    for (std::size_t grain : {0u, 1u, 2u, 7u, 8u, 50u})
+      for (int threads : {1, 2, 5}) {
+        CAPTURE(n, grain, threads);
+        std::atomic<std::size_t> ranges{0}, shortest{n}, longest{0};
+        spiq::parallel_for(n, grain, threads, [&](std::size_t begin, std::size_t end, int) {
+          const std::size_t length = end - begin;
+          ++ranges;
+          for (std::size_t old = shortest; length < old && !shortest.compare_exchange_weak(old, length);) {
+          }
+          for (std::size_t old = longest; length > old && !longest.compare_exchange_weak(old, length);) {
+          }
+        });
+        const std::size_t unit = std::max<std::size_t>(grain, 1);
+        REQUIRE(ranges <= (n + unit - 1) / unit);
+        REQUIRE(shortest >= std::min(n, grain / 2));
+        REQUIRE(longest <= shortest + 1);
+#if defined(_OPENMP)
+        if (omp_get_thread_limit() >= threads && omp_get_dynamic() == 0)
+          REQUIRE(ranges == std::min((n + unit - 1) / unit, static_cast<std::size_t>(threads)));
+#endif
+      }
+}
+
 TEST_CASE("parallel_for inside parallel_for runs, on one thread", "[core][parallel]") {
   std::vector<std::atomic<int>> seen(100);
   spiq::parallel_for(10, 1, 2, [&](std::size_t begin, std::size_t end, int) {

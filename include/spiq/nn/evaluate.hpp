@@ -20,7 +20,7 @@ struct Evaluation {
   double accuracy = 0;           ///< share of right predictions
   double loss = 0;               ///< mean cross-entropy
   std::size_t correct = 0;
-  std::vector<int> predictions;  ///< class per image, in the order asked for
+  std::vector<int> predictions;  ///< class per image, in the order asked for; -1 where all logits are NaN
 };
 
 struct EvaluateOptions {

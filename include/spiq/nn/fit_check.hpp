@@ -73,6 +73,7 @@ inline void check(const ParameterPolicy& p, const std::string& kind) {
   need_not_negative("policies." + kind + ".decay_factor", p.decay_factor);
   need(p.minimum < std::numeric_limits<float>::infinity(), "policies." + kind + ".minimum", "a number below infinity",
        static_cast<double>(p.minimum));
+  need_below_one("policies." + kind + ".minimum_share", p.minimum_share);
 }
 
 inline void check_class_weights(std::span<const float> weights, std::size_t classes) {

@@ -59,6 +59,8 @@ enum class LossKind { cross_entropy, mean_squared_error };
 
 /// Options of `fit`, written with designated initialisers: `fit(net, data, {.epochs = 5, .seed = 1})`. One out of
 /// range is an Error that names it, thrown before the network changes (nn/fit_check.hpp).
+/// Rate by 5000 images held out of MNIST's training set: after 3 epochs 2e-3 is 0.4 points worse and 1e-2 0.2 better,
+/// after 10 epochs 1e-2 is equal.
 struct FitOptions {
   int epochs = 10;              ///< passes over the training images, at least 0
   int batch = 128;              ///< images of a step, at least 1

@@ -24,7 +24,7 @@ namespace nn {
 
 /// Options that a resumed run must share with the run it continues.
 struct Fingerprint {
-  std::int64_t seed = 0, batch = 0, samples = 0;
+  std::int64_t seed = 0, batch = 0, samples = 0, validation = 0;  ///< samples: trained on; validation: held out
   std::int64_t recipe = 0;  ///< hash of everything else that decides the weights
 };
 
@@ -41,7 +41,7 @@ public:
   void add(const ConstantRate&) { add(1); }
   void add(const Cosine& s) { add(2, s.warmup, s.floor); }
   void add(const OneCycle& s) { add(3, s.rise, s.divide, s.final_divide); }
-  void add(const ParameterPolicy& p) { add(p.rate_factor, p.decay_factor, p.minimum); }
+  void add(const ParameterPolicy& p) { add(p.rate_factor, p.decay_factor, p.minimum, p.minimum_share); }
   [[nodiscard]] std::int64_t value() const { return static_cast<std::int64_t>(hash_ >> 1); }
 
 private:
@@ -52,14 +52,15 @@ private:
   std::uint64_t hash_ = 0xcbf29ce484222325U;
 };
 
-/// Hash of the options that decide the weights: the optimiser, its schedule over all epochs, loss, augmentation, clipping.
+/// Hash of the options that decide the weights: the optimiser, its schedule over all epochs, loss, augmentation,
+/// clipping, the share held out.
 inline std::int64_t recipe_of(const FitOptions& o) {
   RecipeHash hash;
   std::visit([&](const auto& kind) { hash.add(kind); }, o.optimiser);
   std::visit([&](const auto& schedule) { hash.add(schedule); }, o.schedule);
   hash.add(std::holds_alternative<ConstantRate>(o.schedule) ? 0 : o.epochs, o.learning_rate, o.weight_decay,
            o.label_smoothing, o.gradient_clip, o.augmentation.flip, o.augmentation.shift,
-           static_cast<int>(o.augmentation.fill), static_cast<int>(o.loss), o.keep_best, o.patience);
+           static_cast<int>(o.augmentation.fill), static_cast<int>(o.loss), o.keep_best, o.patience, o.validation_fraction);
   for (const float w : o.class_weights) hash.add(w);
   hash.add(o.policies.weight);
   hash.add(o.policies.bias);
@@ -91,6 +92,7 @@ NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Param
   integer("fit.seed", print.seed);
   integer("fit.batch", print.batch);
   integer("fit.samples", print.samples);
+  integer("fit.validation", print.validation);
   integer("fit.recipe", print.recipe);
   integer("fit.steps", static_cast<std::int64_t>(optimiser.steps()));
   integer("fit.best_epoch", progress.best_epoch);
@@ -111,15 +113,17 @@ NamedArrays snapshot(const Net& net, Optimiser& optimiser, std::span<const Param
     moment("first", parameters[i], optimiser.first_moment(i));
     moment("second", parameters[i], optimiser.second_moment(i));
   }
+  out.push_back({"fit.bounds", Extents{optimiser.bounds().size()}, optimiser.bounds()});
   for (const NamedArray& a : progress.best) out.push_back({"fit.best." + a.name, a.extents, a.values});
   return out;
 }
 
 /// Sets network, optimiser and progress from a checkpoint. Throws, with everything unchanged, where an array is
-/// missing or does not fit, or where the run was made with another seed, batch, number of images or recipe.
+/// missing or does not fit, or where the run was made with another seed, batch, number of images or recipe. `epochs` is
+/// what the run is to reach, which its reports name.
 template <class Net>
 void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> parameters, Progress& progress,
-             const Fingerprint& print, const NamedArrays& arrays) {
+             const Fingerprint& print, int epochs, const NamedArrays& arrays) {
   const ArrayIndex index(arrays);
   const auto same = [&](const char* name, std::int64_t expected) {
     const std::int64_t found = index.integer(name);
@@ -129,6 +133,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
   same("fit.seed", print.seed);
   same("fit.batch", print.batch);
   same("fit.samples", print.samples);
+  same("fit.validation", print.validation);
   same("fit.recipe", print.recipe);
 
   Progress p;
@@ -141,12 +146,14 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
   for (std::size_t i = 0; i < rows.size(); i += history_columns) {
     EpochReport r;
     r.epoch = static_cast<int>(i / history_columns) + 1;
-    r.epochs = r.epoch;
+    r.epochs = epochs;
     r.loss = rows[i];
     r.accuracy = rows[i + 1];
     r.learning_rate = rows[i + 2];
-    if (!std::isnan(rows[i + 3])) r.validation_loss = rows[i + 3];
-    if (!std::isnan(rows[i + 4])) r.validation_accuracy = rows[i + 4];
+    if (print.validation > 0) {  // the loss may be NaN and yet have been reported
+      r.validation_loss = rows[i + 3];
+      r.validation_accuracy = rows[i + 4];
+    }
     r.seconds = rows[i + 5];
     p.epochs.push_back(r);
   }
@@ -159,6 +166,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
     moments.push_back(index.floats("fit.first." + q.path, q.extents));
     moments.push_back(optimiser.second_moment(i).empty() ? std::vector<float>() : index.floats("fit.second." + q.path, q.extents));
   }
+  std::vector<float> bounds = index.floats("fit.bounds", Extents{parameters.size()});
   const auto steps = static_cast<std::uint64_t>(index.integer("fit.steps"));
 
   import_state(net, arrays);
@@ -166,6 +174,7 @@ void restore(Net& net, Optimiser& optimiser, std::span<const Parameter> paramete
     std::copy(moments[2 * i].begin(), moments[2 * i].end(), optimiser.first_moment(i).begin());
     std::copy(moments[2 * i + 1].begin(), moments[2 * i + 1].end(), optimiser.second_moment(i).begin());
   }
+  optimiser.set_bounds(std::move(bounds));
   optimiser.set_steps(steps);
   progress = std::move(p);
 }
