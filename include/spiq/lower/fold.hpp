@@ -19,27 +19,56 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace lowering {
 
+/// Throws unless a layer without weights was trained on the data as they lie: Flatten moves nothing here, so what
+/// pools pixels behind it would pool others.
+inline void check_input(const Shape& trained, const Context& context, const std::string& path) {
+  if (trained != context.shape)
+    SPIQ_THROW("layer " + path, "the map that it pools as input, before any Flatten: " + to_string(context.shape),
+               to_string(trained));
+}
+
+/// Throws unless a layer on a single pixel is the linear map that its weights [out, in] say.
+inline void check_linear(const kernel::ConvGeometry& g, const std::string& path) {
+  if (g.kernel_h != 1 || g.kernel_w != 1 || g.pad_h != 0 || g.pad_w != 0)
+    SPIQ_THROW("layer " + path + ": weights behind Flatten or global average pooling",
+               "a Linear layer or a 1x1 kernel without padding", to_string(g));
+}
+
 /// The convolution that a layer is on data that lie as `context` says. A linear layer behind a flattened map is a
 /// convolution with a kernel of the map's size: its [out, (c, h, w)] weights are already those of [out, c, h, w].
-inline kernel::ConvGeometry geometry_on(const kernel::ConvGeometry& trained, const Context& context) {
+inline kernel::ConvGeometry geometry_on(const kernel::ConvGeometry& trained, const Context& context,
+                                        const std::string& path) {
   if (trained.in == context.shape) return trained;
-  if (trained.in.pixels() == 1 && trained.in.size() == context.shape.size()) {
-    kernel::ConvGeometry g;
-    g.in = context.shape;
-    g.out_channels = trained.out_channels;
-    g.kernel_h = context.shape.height;
-    g.kernel_w = context.shape.width;
-    return g;
-  }
-  SPIQ_THROW("lowering of layer " + context.prefix, "input " + to_string(trained.in), to_string(context.shape));
+  if (trained.in.pixels() != 1 || trained.in.size() != context.shape.size())
+    SPIQ_THROW("layer " + path, "input " + to_string(trained.in), to_string(context.shape));
+  check_linear(trained, path);
+  // Groups of features are groups of channels only if they end between maps.
+  if (context.shape.channels % trained.groups != 0)
+    SPIQ_THROW("layer " + path + ": groups behind Flatten", "a divisor of " + std::to_string(context.shape.channels),
+               std::to_string(trained.groups));
+  kernel::ConvGeometry g;
+  g.in = context.shape;
+  g.out_channels = trained.out_channels;
+  g.kernel_h = context.shape.height;
+  g.kernel_w = context.shape.width;
+  g.groups = trained.groups;
+  return g;
 }
 
 /// Weights with the batch norm behind them (or none) and the amplitude of the input folded in:
 /// w' = gamma / sqrt(var + eps) * w * amplitude, b' = beta + (b - mean) * gamma / sqrt(var + eps). In double.
-inline kernel::FoldedWeights fold(const nn::Weighted& layer, const BatchNorm* norm, const Context& context) {
+inline kernel::FoldedWeights fold(const nn::Weighted& layer, const BatchNorm* norm, const Context& context,
+                                  const std::string& path) {
   kernel::FoldedWeights folded;
-  folded.geometry = geometry_on(layer.geometry, context);
+  folded.geometry = geometry_on(layer.geometry, context, path);
   const auto outputs = static_cast<std::size_t>(folded.geometry.out_channels);
+  if (layer.weight.size() != folded.geometry.weight_count())
+    SPIQ_THROW("layer " + path + ": weights", std::to_string(folded.geometry.weight_count()),
+               std::to_string(layer.weight.size()));
+  if (norm != nullptr && norm->gamma.size() != outputs)
+    SPIQ_THROW("layer " + path + ": BatchNorm",
+               "one scale for each of " + std::to_string(outputs) + " channels (Flatten a map after BatchNorm, not before)",
+               std::to_string(norm->gamma.size()));
   const auto fan_in = static_cast<std::size_t>(folded.geometry.fan_in());
   const std::size_t taps = fan_in / static_cast<std::size_t>(folded.geometry.group_in());
   folded.weight.resize(outputs * fan_in);
@@ -57,16 +86,13 @@ inline kernel::FoldedWeights fold(const nn::Weighted& layer, const BatchNorm* no
 }
 
 /// A map without weights (an activation or batch norm that stands alone) as a depthwise 1x1 product.
-inline kernel::FoldedWeights fold_elementwise(const BatchNorm* norm, const Context& context) {
+inline kernel::FoldedWeights fold_elementwise(const BatchNorm* norm, const Context& context, const std::string& path) {
   kernel::ConvGeometry g;
   g.in = context.shape;
   g.out_channels = g.groups = context.shape.channels;
-  if (norm != nullptr && norm->gamma.size() != static_cast<std::size_t>(g.groups))
-    SPIQ_THROW("lowering of layer " + context.prefix + ": BatchNorm",
-               std::to_string(g.groups) + " channels (not a flattened map)", std::to_string(norm->gamma.size()));
   nn::Weighted one(g, {static_cast<std::size_t>(g.groups), 1, 1, 1}, false);
   one.weight.fill(1.0F);
-  return fold(one, norm, context);
+  return fold(one, norm, context, path);
 }
 
 /// Outputs reached through a non-zero weight from each (kernel position, input channel), for counting operations. In

@@ -107,7 +107,7 @@ struct Rule<Target, Signal, W> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w) {
-    return draft_store<Arch>(t, c, path, fold(w, nullptr, c));
+    return draft_store<Arch>(t, c, path, fold(w, nullptr, c, path));
   }
 };
 template <class Target, class Signal, nn::WithWeights W>
@@ -116,7 +116,7 @@ struct Rule<Target, Signal, W, BatchNorm> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm) {
-    return draft_store<Arch>(t, c, path, fold(w, &norm, c));
+    return draft_store<Arch>(t, c, path, fold(w, &norm, c, path));
   }
 };
 template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
@@ -125,7 +125,7 @@ struct Rule<Target, Signal, W, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold(w, nullptr, c), a);
+    return draft_activation<Arch>(t, c, path, fold(w, nullptr, c, path), a);
   }
 };
 template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
@@ -134,7 +134,7 @@ struct Rule<Target, Signal, W, BatchNorm, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold(w, &norm, c), a);
+    return draft_activation<Arch>(t, c, path, fold(w, &norm, c, path), a);
   }
 };
 // Activations and batch norms with no product before them: a depthwise 1x1 product stands in.
@@ -144,7 +144,7 @@ struct Rule<Target, Signal, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_elementwise(nullptr, c), a);
+    return draft_activation<Arch>(t, c, path, fold_elementwise(nullptr, c, path), a);
   }
 };
 template <class Target, class Signal>
@@ -153,7 +153,7 @@ struct Rule<Target, Signal, BatchNorm> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm) {
-    return draft_store<Arch>(t, c, path, fold_elementwise(&norm, c));
+    return draft_store<Arch>(t, c, path, fold_elementwise(&norm, c, path));
   }
 };
 template <class Target, class Signal, Spikable<Target> A>
@@ -162,7 +162,7 @@ struct Rule<Target, Signal, BatchNorm, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_elementwise(&norm, c), a);
+    return draft_activation<Arch>(t, c, path, fold_elementwise(&norm, c, path), a);
   }
 };
 
@@ -199,6 +199,7 @@ struct Rule<Target, Signal, AvgPool<K, Options...>> {
   using out = Signal;
   template <class Arch>
   static auto apply(const Target&, Context& c, const std::string& path, const AvgPool<K, Options...>& pool) {
+    check_input(pool.geometry.in, c, path);
     return draft_average<Target, Signal>(c, path, pool.geometry);
   }
 };
@@ -207,7 +208,8 @@ struct Rule<Target, Signal, GlobalAvgPool> {
   static constexpr bool exists = true;
   using out = Signal;
   template <class Arch>
-  static auto apply(const Target&, Context& c, const std::string& path, const GlobalAvgPool&) {
+  static auto apply(const Target&, Context& c, const std::string& path, const GlobalAvgPool& pool) {
+    check_input(pool.in, c, path);
     kernel::PoolGeometry g;
     g.in = c.shape;
     g.kernel_h = g.stride_h = c.shape.height;
@@ -222,10 +224,12 @@ struct Rule<Target, signal::discrete, GlobalAvgPool, W> {
   static constexpr bool exists = true;
   using out = signal::real;
   template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool&, const W& w) {
+  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool& pool, const W& w) {
+    check_input(pool.in, c, path);
     Context pooled = c;
     pooled.shape = {1, 1, c.shape.channels};
-    kernel::FoldedWeights one = fold(w, nullptr, pooled), spread = one;
+    check_linear(w.geometry, path);
+    kernel::FoldedWeights one = fold(w, nullptr, pooled, path), spread = one;
     spread.geometry.in = c.shape;
     spread.geometry.kernel_h = c.shape.height;
     spread.geometry.kernel_w = c.shape.width;
@@ -242,6 +246,7 @@ struct Rule<target::Float, signal::real, MaxPool<K, Options...>> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const target::Float&, Context& c, const std::string& path, const MaxPool<K, Options...>& pool) {
+    check_input(pool.geometry.in, c, path);
     c.shape = pool.geometry.out();
     exec::LayerInfo info;
     info.path = path;
