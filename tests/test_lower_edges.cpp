@@ -47,3 +47,36 @@ TEST_CASE("layers behind Flatten are right or refused", "[lower]") {
   using Single = Network<Input<3, 3, 2>, Conv2d<5, 3, Padding<0>>, Flatten, BatchNorm, Qcfs<8>, Linear<4>>;
   CHECK(deviation<Single>() < 1e-4);
 }
+
+TEST_CASE("exact arithmetic refuses what its integers cannot hold", "[lower]") {
+  using Net = Network<Input<1, 1, 1>, Linear<1>, Qcfs<1>, Linear<1>, Qcfs<1>, Linear<2>>;
+  const auto pascal = target::Spiking{conversion::Pascal<arithmetic::exact>{}};
+  Net sound{Rng{1}};
+  sound.layer<0>().weight[0] = 1;
+  sound.layer<2>().weight[0] = 16383.5F;  // 32767 half thresholds: the largest that fits
+  sound.layer<4>().weight[0] = 1;
+  sound.layer<4>().weight[1] = -1;
+  const Tensor<float> x({1, 1}, std::vector<float>{1.0F});
+  CHECK(std::abs(lower(sound, target::Exact{})(x)[0] - 1) < 1e-6);
+
+  const auto refused = [&](auto spoil, const std::string& sentence) {
+    Net net = sound;
+    spoil(net);
+    const std::string ann = error_text([&] { lower(net, target::Exact{}); });
+    INFO(ann);
+    CHECK(mentions(ann, sentence));
+    CHECK(error_text([&] { lower(net, pascal); }) == ann);
+  };
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  // 32767.5 half thresholds would round to 32768 and wrap.
+  refused([](Net& n) { n.layer<2>().weight[0] = 16383.75F; }, "layer 2, channel 0: exact arithmetic");
+  refused([&](Net& n) { n.layer<2>().weight[0] = nan; }, "layer 2: exact arithmetic: expected a weight");
+  refused([&](Net& n) { n.layer<4>().weight[1] = inf; }, "layer 4: exact arithmetic: expected a weight");
+  refused([&](Net& n) { n.layer<4>().bias[0] = nan; }, "layer 4: exact arithmetic: expected a bias");
+  refused([&](Net& n) { n.layer<2>().bias[0] = -inf; }, "layer 2: exact arithmetic: expected a bias");
+  refused([&](Net& n) { n.layer<1>().lambda = inf; }, "layer 0: exact arithmetic: expected a threshold");
+  refused([&](Net& n) { n.layer<3>().lambda = nan; }, "layer 2: threshold of its Qcfs activation");
+  refused([&](Net& n) { n.normalization.mean[0] = nan; }, "mean of the input");
+  refused([&](Net& n) { n.normalization.mean[0] = 1e20F; }, "mean of the input");
+  refused([&](Net& n) { n.normalization.std[0] = 0; }, "layer 0: exact arithmetic: expected a weight");
+}

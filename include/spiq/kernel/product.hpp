@@ -2,6 +2,7 @@
 /// Products: what a synapse multiplies with. Each packs folded weights once and then runs on any packing it can read.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/kernel/conv.hpp>
 #include <spiq/kernel/sink.hpp>
@@ -124,8 +125,11 @@ struct DenseS16 : detail::DirectProduct<Arch, ElementS16, packing::pixels, std::
   static std::vector<std::int16_t> integers(const FoldedWeights& w) {
     std::vector<std::int16_t> q(w.weight.size());
     const std::size_t fan_in = static_cast<std::size_t>(w.geometry.fan_in());
-    for (std::size_t i = 0; i < q.size(); ++i)
-      q[i] = static_cast<std::int16_t>(std::lround(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]));
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      const double steps = std::round(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]);
+      SPIQ_ASSERT(std::abs(steps) <= 32767);  // false for NaN, too
+      q[i] = static_cast<std::int16_t>(steps);
+    }
     return q;
   }
 };

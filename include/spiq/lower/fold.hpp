@@ -124,10 +124,26 @@ struct ExactInputs {
 /// Largest |sum| that exact networks allow themselves: doubling it (the threshold ladder) stays inside int32.
 inline constexpr double exact_limit = 1 << 30;
 
+/// Throws unless every number that feeds a neuron is finite: integers have no NaN to pass on.
+inline void check_finite(const std::vector<ExactInputs>& inputs, double theta, const std::string& where) {
+  const auto require = [&](double value, const char* what) {
+    if (!std::isfinite(value))
+      SPIQ_THROW(where + ": exact arithmetic", std::string(what) + " (after folding) that is a finite number", std::to_string(value));
+  };
+  require(theta, "a threshold");
+  for (const auto& in : inputs) {
+    require(in.amplitude, "an amplitude");
+    if (in.weights == nullptr) continue;
+    for (const float w : in.weights->weight) require(double{w}, "a weight");
+    for (const float b : in.weights->bias) require(double{b}, "a bias");
+  }
+}
+
 /// Chooses, per output channel, the real value of one integer step: the finest grid on which all weights that feed the
 /// neuron are 16-bit integers, the threshold `theta` is an even integer, and no sum can leave +-2^30, proved from the
 /// row sums and the largest input. For theta = 0 (a read-out) one unit serves all channels, so that logits compare.
 inline void choose_units(std::vector<ExactInputs> inputs, double theta, int levels, const std::string& where) {
+  check_finite(inputs, theta, where);
   std::size_t outputs = 0;
   for (const auto& in : inputs)
     if (in.weights != nullptr) outputs = in.weights->bias.size();
@@ -160,14 +176,18 @@ inline void choose_units(std::vector<ExactInputs> inputs, double theta, int leve
     }
     return sum;
   };
+  // As the product rounds its weights: 32767.5 would become 32768.
+  const auto fits = [&](std::size_t o, double peak, double u) {
+    return bound(o, u) < exact_limit && peak / u < 32767.5;
+  };
   if (theta > 0) {
     for (std::size_t o = 0; o < outputs; ++o) {
       const double peak = std::max(peak_of(o), theta / (1 << 20));
       double steps = std::max(2.0, 2 * std::floor(theta * 32767 / peak / 2));
-      while (steps > 2 && (bound(o, theta / steps) >= exact_limit || peak * steps / theta > 32767.5))
+      while (steps > 2 && !fits(o, peak, theta / steps))
         steps = std::max(2.0, 2 * std::floor(steps / 4));
       unit[o] = theta / steps;
-      if (bound(o, unit[o]) >= exact_limit || peak / unit[o] > 32767.5)
+      if (!fits(o, peak, unit[o]))
         SPIQ_THROW(where + ", channel " + std::to_string(o) + ": exact arithmetic",
                    "weights and sums that fit in 16 and 31 bits on a grid of half the threshold",
                    "a weight of " + std::to_string(peak / theta) + " thresholds");

@@ -41,17 +41,19 @@ void set_input(exec::InputStage& stage, Context& context, const Normalization& n
     stage.deviation = {normalization.std.begin(), normalization.std.end()};
   }
   if constexpr (Numbers::exact) {
-    for (const float m : normalization.mean)
+    for (const float m : normalization.mean) {
+      if (!(m >= -127.0F && m <= 128.0F))  // centred bytes stay 16-bit
+        SPIQ_THROW("lowering to exact arithmetic: mean of the input", "within [-127, 128]", std::to_string(m));
       if (std::abs(255.0F * m - std::round(255.0F * m)) > 1e-3F)
         SPIQ_THROW("lowering to exact arithmetic: mean of the input",
                    "a multiple of 1/255 (as Normalization::set makes it), so that centred bytes are integers",
                    std::to_string(m));
+    }
     int reach = 255;
     for (const float m : normalization.mean) {
       const int centre = static_cast<int>(std::lround(255.0F * m));
       reach = std::max({reach, std::abs(centre), std::abs(255 - centre)});
     }
-    if (reach > 32767) SPIQ_THROW("lowering to exact arithmetic: mean of the input", "within [-127, 128]", "beyond");
     context.max_level = reach;
     context.channel_amplitude.assign(static_cast<std::size_t>(context.shape.channels), 1.0 / 255.0);
     for (std::size_t c = 0; c < stage.deviation.size(); ++c) context.channel_amplitude[c] /= double{stage.deviation[c]};

@@ -31,12 +31,12 @@ struct QcfsNumbers {
 };
 struct ReluNumbers {};
 template <class A>
-auto numbers_of_activation(const A& a) {
+auto numbers_of_activation(const A& a, const std::string& path) {
   if constexpr (is_qcfs<A>) {
     if (!(a.lambda > 0.0F))
-      SPIQ_THROW("threshold of a Qcfs activation", "a positive number", std::to_string(a.lambda));
+      SPIQ_THROW("layer " + path + ": threshold of its Qcfs activation", "a positive number", std::to_string(a.lambda));
     if (a.levels < 1 || a.levels > 255)
-      SPIQ_THROW("levels of a Qcfs activation", "1 to 255", std::to_string(a.levels));
+      SPIQ_THROW("layer " + path + ": levels of its Qcfs activation", "1 to 255", std::to_string(a.levels));
     return QcfsNumbers{a.lambda, a.levels};
   } else {
     return ReluNumbers{};
@@ -85,7 +85,7 @@ auto draft_store(const Target&, Context& c, const std::string& path, kernel::Fol
 template <class Arch, class Target, class A>
 auto draft_activation(const Target& t, Context& c, const std::string& path, kernel::FoldedWeights w, const A& layer) {
   using numbers = typename Coding<Target>::numbers;
-  const auto a = numbers_of_activation(layer);
+  const auto a = numbers_of_activation(layer, path);
   const double threshold = Coding<Target>::threshold(a);
   if constexpr (numbers::exact) choose_units({{&w, 0, c.max_level}}, threshold, a.levels, "layer " + path);
   SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
@@ -339,7 +339,7 @@ struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
-    const auto a = numbers_of_activation(layer);
+    const auto a = numbers_of_activation(layer, path);
     int levels = 0;
     if constexpr (requires { a.levels; }) levels = a.levels;
     using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;
