@@ -103,6 +103,7 @@
 #include <spiq/lower/lower.hpp>
 #include <spiq/lower/negotiate.hpp>
 #include <spiq/lower/plan.hpp>
+#include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
 

@@ -117,7 +117,7 @@ inline std::vector<std::uint32_t> count_nonzeros(const kernel::FoldedWeights& w)
 /// What feeds one neuron in exact arithmetic.
 struct ExactInputs {
   kernel::FoldedWeights* weights = nullptr;  ///< of a product; null for an identity
-  double amplitude = 0;                      ///< of an identity
+  std::vector<double> amplitude;              ///< of an identity, per channel
   int max_level = 0;
 };
 
@@ -132,7 +132,7 @@ inline void check_finite(const std::vector<ExactInputs>& inputs, double theta, c
   };
   require(theta, "a threshold");
   for (const auto& in : inputs) {
-    require(in.amplitude, "an amplitude");
+    for (const double a : in.amplitude) require(a, "an amplitude");
     if (in.weights == nullptr) continue;
     for (const float w : in.weights->weight) require(double{w}, "a weight");
     for (const float b : in.weights->bias) require(double{b}, "a bias");
@@ -152,7 +152,7 @@ inline void choose_units(std::vector<ExactInputs> inputs, double theta, int leve
     double peak = 0;
     for (const auto& in : inputs) {
       if (in.weights == nullptr) {
-        peak = std::max(peak, in.amplitude);
+        peak = std::max(peak, in.amplitude[o]);
         continue;
       }
       const auto fan_in = static_cast<std::size_t>(in.weights->geometry.fan_in());
@@ -165,7 +165,7 @@ inline void choose_units(std::vector<ExactInputs> inputs, double theta, int leve
     double sum = theta > 0 ? (levels + 1) * theta / u : 0.0;
     for (const auto& in : inputs) {
       if (in.weights == nullptr) {
-        sum += in.max_level * (in.amplitude / u + 1);
+        sum += in.max_level * (in.amplitude[o] / u + 1);
         continue;
       }
       const auto fan_in = static_cast<std::size_t>(in.weights->geometry.fan_in());
