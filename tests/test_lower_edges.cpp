@@ -115,3 +115,38 @@ TEST_CASE("every place for pooling that exact networks admit is right", "[lower]
   using Kernel3 = Network<Input<6, 6, 2>, Conv2d<5, 3>, Qcfs<8>, GlobalAvgPool, Conv2d<7, 3>, Qcfs<8>, Linear<4>>;
   CHECK(mentions(refusal<Kernel3>(target::Exact{}), "weights behind Flatten or global average pooling"));
 }
+
+TEST_CASE("lowered networks treat NaN and ties as the trained network does", "[lower]") {
+  const auto check = [](auto net, const std::string& what) {
+    INFO(what);
+    using Net = decltype(net);
+    auto images = make_images<Net>(3, 3);
+    for (std::size_t i = 0; i < 72; ++i) images[i] = std::numeric_limits<float>::quiet_NaN();
+    const auto expected = net(images), found = lower(net, target::Float{})(images);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(std::isnan(found[i]) == (i < 4));
+      CHECK(std::isnan(expected[i]) == (i < 4));
+      if (i >= 4) CHECK(std::abs(found[i] - expected[i]) < 1e-4);
+    }
+  };
+  check(make_network<Network<Input<6, 6, 2>, Conv2d<5, 3>, ReLU, Flatten, Linear<4>>>(1), "ReLU");
+  check(make_network<Network<Input<6, 6, 2>, Conv2d<5, 3>, Qcfs<8>, Flatten, Linear<4>>>(2), "Qcfs");
+
+  // The floats around every tie, for many thresholds: the same level to the bit.
+  using Stairs = Network<Input<1, 1, 128>, Qcfs<8>>;
+  Stairs net{Rng{1}};
+  std::size_t different = 0;
+  for (int k = 0; k < 200; ++k) {
+    const float lambda = 0.503F + 0.01F * static_cast<float>(k);
+    net.layer<0>().lambda = lambda;
+    Tensor<float> z({1, 128, 1, 1});
+    for (std::size_t step = 0; step < 8; ++step) {
+      float value = lambda * (static_cast<float>(step) + 0.5F) / 8;
+      for (int i = 0; i < 8; ++i) value = std::nextafter(value, -1.0F);
+      for (std::size_t i = 0; i < 16; ++i, value = std::nextafter(value, 10.0F)) z[step * 16 + i] = value;
+    }
+    const auto expected = net(z), found = lower(net, target::Float{})(z);
+    for (std::size_t i = 0; i < found.size(); ++i) different += found[i] == expected[i] ? 0 : 1;
+  }
+  CHECK(different == 0);
+}
