@@ -123,14 +123,17 @@ TEST_CASE("lowered networks treat NaN and ties as the trained network does", "[l
     auto images = make_images<Net>(3, 3);
     for (std::size_t i = 0; i < 72; ++i) images[i] = std::numeric_limits<float>::quiet_NaN();
     const auto expected = net(images), found = lower(net, target::Float{})(images);
+    const auto scalar = lower<simd::scalar>(net, target::Float{})(images);
     for (std::size_t i = 0; i < found.size(); ++i) {
       CHECK(std::isnan(found[i]) == (i < 4));
+      CHECK(std::isnan(scalar[i]) == (i < 4));
       CHECK(std::isnan(expected[i]) == (i < 4));
       if (i >= 4) CHECK(std::abs(found[i] - expected[i]) < 1e-4);
     }
   };
   check(make_network<Network<Input<6, 6, 2>, Conv2d<5, 3>, ReLU, Flatten, Linear<4>>>(1), "ReLU");
   check(make_network<Network<Input<6, 6, 2>, Conv2d<5, 3>, Qcfs<8>, Flatten, Linear<4>>>(2), "Qcfs");
+  check(make_network<Network<Input<6, 6, 2>, Conv2d<5, 3>, MaxPool<2>, Flatten, Linear<4>>>(3), "MaxPool");
 
   // The floats around every tie, for many thresholds: the same level to the bit.
   using Stairs = Network<Input<1, 1, 128>, Qcfs<8>>;
@@ -149,4 +152,56 @@ TEST_CASE("lowered networks treat NaN and ties as the trained network does", "[l
     for (std::size_t i = 0; i < found.size(); ++i) different += found[i] == expected[i] ? 0 : 1;
   }
   CHECK(different == 0);
+}
+
+TEST_CASE("executable pooling of reals is that of training, bit by bit", "[lower][exec]") {
+  // Channels that fill a row and such that do not; images with NaN and infinities among them.
+  const auto check = [](auto net, const std::string& what) {
+    INFO(what);
+    using Net = decltype(net);
+    auto images = make_images<Net>(3, 9);
+    for (std::size_t i = 0; i < images.size(); i += 29) images[i] = std::numeric_limits<float>::quiet_NaN();
+    for (std::size_t i = 7; i < images.size(); i += 31) images[i] = -std::numeric_limits<float>::infinity();
+    const auto lowered = lower(net, target::Float{});
+    const auto expected = net(images), found = lowered(images);
+    REQUIRE(found.size() == expected.size());
+    std::size_t nans = 0, different = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      nans += std::isnan(expected[i]) ? 1 : 0;
+      different += found[i] == expected[i] || (std::isnan(found[i]) && std::isnan(expected[i])) ? 0 : 1;
+    }
+    CHECK(different == 0);
+    CHECK(nans > 0);
+    CHECK(nans < found.size());
+  };
+  check(Network<Input<6, 6, 3>, MaxPool<2>, Flatten>{Rng{1}}, "maximum of 2x2");
+  check(Network<Input<7, 9, 5>, MaxPool<3, Stride<2>, Padding<1>>, Flatten>{Rng{1}}, "maximum of 3x3");
+  check(Network<Input<6, 6, 3>, AvgPool<2>, Flatten>{Rng{1}}, "average of 2x2");
+  check(Network<Input<7, 9, 20>, AvgPool<3, Stride<2>, Padding<1>>, Flatten>{Rng{1}}, "average of 3x3");
+}
+
+TEST_CASE("executable pooling keeps the steps of currents apart", "[exec]") {
+  Buffer<packing::real> in;
+  in.allocate({4, 4, 5}, 2, 3);
+  Rng rng{8};
+  for (std::size_t r = 0; r < in.rows(); ++r)
+    for (std::size_t c = 0; c < 5; ++c) in.row(r)[c] = static_cast<float>(rng.below(64));
+  const exec::Pool<exec::PoolKind::average, packing::real, packing::real> pool{kernel::PoolGeometry::square({4, 4, 5}, 2), {}};
+  decltype(pool)::State state;
+  pool.allocate(state, 2, in);
+  const auto& out = pool.run(in, state);
+  REQUIRE(out.rows() == 2 * 4 * 3);
+  std::size_t wrong = 0;
+  for (std::size_t n = 0; n < 2; ++n)
+    for (std::size_t p = 0; p < 4; ++p)
+      for (std::size_t t = 0; t < 3; ++t)
+        for (std::size_t c = 0; c < 5; ++c) {
+          float sum = 0;
+          for (std::size_t k = 0; k < 4; ++k) {
+            const std::size_t y = p / 2 * 2 + k / 2, x = p % 2 * 2 + k % 2;
+            sum += in.row(((n * 4 + y) * 4 + x) * 3 + t)[c];
+          }
+          wrong += out.row((n * 4 + p) * 3 + t)[c] == sum / 4 ? 0 : 1;
+        }
+  CHECK(wrong == 0);
 }
