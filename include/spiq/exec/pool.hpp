@@ -43,6 +43,7 @@ struct Pool {
   template <class In>
   const Buffer<Emit>& run(const In& input, State& state) const noexcept {
     const auto& taken = view_as<Take>(input);
+    SPIQ_ASSERT(taken.shape == geometry.in && state.out.holds(taken.samples));
     state.out.samples = taken.samples;
     if constexpr (std::is_same_v<Take, packing::real>)
       pool_reals(taken, state.out);

@@ -74,6 +74,7 @@ struct DirectProduct {
 
   template <class P, class Sink>
   void run(const Buffer<P>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
+    SPIQ_ASSERT(in.shape == packed.geometry().in && 0 <= first && first <= last && in.holds(last));
     if constexpr (std::is_same_v<P, Native>) {
       packed.run(in.data.data(), in.stride, in.steps, static_cast<std::size_t>(first), static_cast<std::size_t>(last), sink);
     } else {
@@ -81,6 +82,7 @@ struct DirectProduct {
       const std::size_t out_rows = packed.geometry().out().pixels() * static_cast<std::size_t>(in.steps);
       const std::size_t stride = row_elements();
       const int channels = packed.geometry().in.channels;
+      SPIQ_ASSERT(scratch.size() >= in_rows * stride);
       for (int n = first; n < last; ++n) {
         const auto sample = static_cast<std::size_t>(n);
         for (std::size_t r = 0; r < in_rows; ++r)
