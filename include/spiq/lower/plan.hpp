@@ -37,8 +37,8 @@ template <class Layer, class Target>
 struct sums_refused {
   static_assert(!std::is_same_v<Layer, Layer>,
                 "spiq: in exact arithmetic no layer reads the plain sums of another; put a Qcfs directly behind each "
-                "convolution, linear layer or residual block (only BatchNorm may stand between) and pool behind the Qcfs; "
-                "spiq::lowering::sums_refused<layer, target> names the layer that would read them");
+                "convolution, linear layer or residual block (only BatchNorm may stand between) and pool before it or "
+                "behind the Qcfs; spiq::lowering::sums_refused<layer, target> names the layer that would read them");
 };
 
 /// Layers that mean nothing to an executable network: used in training only, or a change of view.
