@@ -67,7 +67,8 @@ inline kernel::FoldedWeights fold(const nn::Weighted& layer, const BatchNorm* no
                std::to_string(layer.weight.size()));
   if (norm != nullptr && norm->gamma.size() != outputs)
     SPIQ_THROW("layer " + path + ": BatchNorm",
-               "one scale for each of " + std::to_string(outputs) + " channels (Flatten a map after BatchNorm, not before)",
+               "one scale for each of " + std::to_string(outputs) +
+                   " channels (Flatten a map after BatchNorm, not before)",
                std::to_string(norm->gamma.size()));
   const auto fan_in = static_cast<std::size_t>(folded.geometry.fan_in());
   const std::size_t taps = fan_in / static_cast<std::size_t>(folded.geometry.group_in());
@@ -128,7 +129,8 @@ inline constexpr double exact_limit = 1 << 30;
 inline void check_finite(const std::vector<ExactInputs>& inputs, double theta, const std::string& where) {
   const auto require = [&](double value, const char* what) {
     if (!std::isfinite(value))
-      SPIQ_THROW(where + ": exact arithmetic", std::string(what) + " (after folding) that is a finite number", std::to_string(value));
+      SPIQ_THROW(where + ": exact arithmetic", std::string(what) + " (after folding) that is a finite number",
+                 std::to_string(value));
   };
   require(theta, "a threshold");
   for (const auto& in : inputs) {
