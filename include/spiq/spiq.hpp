@@ -43,6 +43,7 @@
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
+#include <spiq/kernel/qcfs.hpp>
 #include <spiq/kernel/sink.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
@@ -104,6 +105,7 @@
 #include <spiq/lower/lower.hpp>
 #include <spiq/lower/negotiate.hpp>
 #include <spiq/lower/plan.hpp>
+#include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
 

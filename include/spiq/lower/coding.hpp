@@ -154,6 +154,7 @@ struct Coding<target::Exact> {
     c.amplitude = threshold(a);
     c.channel_amplitude.clear();
     c.max_level = c.max_word = a.levels;
+    c.word_limit = 255;
   }
 };
 
@@ -224,6 +225,7 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
     c.channel_amplitude.clear();
     c.max_level = a.levels;
     c.max_word = std::is_same_v<Form, form::spikes> ? 1 : a.levels;
+    c.word_limit = 255;
   }
 };
 
