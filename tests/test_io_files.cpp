@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #if defined(__unix__)
@@ -83,7 +84,9 @@ TEST_CASE("files: what is not a file is not replaced by one", "[io]") {
   refused.emplace_back("/dev/null", "a device, a pipe");
 #endif
   const std::size_t before = entries(folder.path());
-  for (const auto& [path, why] : refused) {
+  for (const auto& entry : refused) {  // clang 14 does not capture parts of a structured binding
+    const fs::path& path = entry.first;
+    const std::string& why = entry.second;
     CAPTURE(path.string());
     const std::string text = message([&] { io::expect_writable(path); });
     CHECK(has(text, path.string()));
