@@ -3,10 +3,23 @@
 
 #include <CLI/CLI.hpp>
 
+#include <spiq/core/error.hpp>
+#include <spiq/io/file.hpp>
+
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
+
+// CLI11's ranges let "nan" pass: it is neither below nor above.
+inline std::string not_nan(const std::string& text) {
+  return std::isnan(std::strtod(text.c_str(), nullptr)) ? "Value " + text + " is not a number" : std::string();
+}
 
 struct Options {
   std::string dataset = "synthetic";
@@ -47,7 +60,8 @@ struct Options {
         ->check(CLI::Range(0, 65536))
         ->capture_default_str();
     app.add_option("--lr", learning_rate, "Peak learning rate; 0: the recipe's (0.1)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0.0, 1000.0))
+        ->check(not_nan)
         ->capture_default_str();
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
         ->capture_default_str();
@@ -65,6 +79,7 @@ struct Options {
     app.add_option("--validation", validation,
                    "Share of the training images held out for validation, drawn by the seed")
         ->check(CLI::Range(0.0, 0.9))
+        ->check(not_nan)
         ->capture_default_str();
     app.add_flag("--keep-best", keep_best, "End with the weights of the best validation epoch [off: the last epoch's]");
     app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 20000)")
@@ -95,5 +110,35 @@ struct Options {
     if (epochs == 0) epochs = 1;
     if (train_images == 0) train_images = 2000;
     if (test_images == 0) test_images = 500;
+  }
+
+  // Tries every output before the work of hours that it is for; makes the folder of the pictures. Throws spiq::Error.
+  void check_outputs() const {
+    std::error_code failed;
+    std::filesystem::create_directories(out, failed);
+    if (failed || !std::filesystem::is_directory(out, failed))
+      throw spiq::Error("--out '" + out + "': expected a folder, found " +
+                        (failed ? failed.message() : std::string("something else")));
+    for (const char* picture : {"accuracy_vs_timesteps.svg", "raster.svg"})
+      expect_output("--out", (std::filesystem::path(out) / picture).string(), true);
+    expect_output("--json", json, true);
+    expect_output("--save", save, false);
+    expect_output("--checkpoint", checkpoint, false);
+  }
+
+private:
+  // `in_place`: written to as it is, so that a device or a pipe may stand there; else replaced by a new file.
+  static void expect_output(const std::string& option, const std::string& path, bool in_place) {
+    if (path.empty()) return;
+    std::error_code ignored;
+    const auto status = std::filesystem::status(path, ignored);
+    if (in_place && std::filesystem::is_other(status)) return;
+    if (in_place && std::filesystem::is_regular_file(status)) {
+      std::FILE* const file = std::fopen(path.c_str(), "r+b");
+      if (file == nullptr) throw spiq::Error(option + ": '" + path + "': expected a file that can be written to, found another");
+      std::fclose(file);
+      return;
+    }
+    spiq::io::naming(option, [&] { spiq::io::expect_writable(path); });
   }
 };
