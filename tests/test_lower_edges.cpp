@@ -70,15 +70,33 @@ TEST_CASE("exact arithmetic refuses what its integers cannot hold", "[lower]") {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   // 32767.5 half thresholds would round to 32768 and wrap.
   refused([](Net& n) { n.layer<2>().weight[0] = 16383.75F; }, "layer 2, channel 0: exact arithmetic");
-  refused([&](Net& n) { n.layer<2>().weight[0] = nan; }, "layer 2: exact arithmetic: expected a weight");
-  refused([&](Net& n) { n.layer<4>().weight[1] = inf; }, "layer 4: exact arithmetic: expected a weight");
-  refused([&](Net& n) { n.layer<4>().bias[0] = nan; }, "layer 4: exact arithmetic: expected a bias");
-  refused([&](Net& n) { n.layer<2>().bias[0] = -inf; }, "layer 2: exact arithmetic: expected a bias");
-  refused([&](Net& n) { n.layer<1>().lambda = inf; }, "layer 0: exact arithmetic: expected a threshold");
+  refused([&](Net& n) { n.layer<2>().weight[0] = nan; }, "layer 2: expected a weight");
+  refused([&](Net& n) { n.layer<4>().weight[1] = inf; }, "layer 4: expected a weight");
+  refused([&](Net& n) { n.layer<4>().bias[0] = nan; }, "layer 4: expected a bias");
+  refused([&](Net& n) { n.layer<2>().bias[0] = -inf; }, "layer 2: expected a bias");
+  refused([&](Net& n) { n.layer<1>().lambda = inf; }, "layer 0: threshold of its Qcfs activation");
   refused([&](Net& n) { n.layer<3>().lambda = nan; }, "layer 2: threshold of its Qcfs activation");
   refused([&](Net& n) { n.normalization.mean[0] = nan; }, "mean of the input");
   refused([&](Net& n) { n.normalization.mean[0] = 1e20F; }, "mean of the input");
-  refused([&](Net& n) { n.normalization.std[0] = 0; }, "layer 0: exact arithmetic: expected a weight");
+  refused([&](Net& n) { n.normalization.std[0] = 0; }, "standard deviation of the input");
+
+  // So do the float targets, which would turn NaN into a level.
+  const auto refused_in_float = [&](auto spoil, const std::string& sentence) {
+    Net net = sound;
+    spoil(net);
+    INFO(sentence);
+    CHECK(mentions(error_text([&] { lower(net, target::Float{}); }), sentence));
+    CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Qcfs{.steps = 4}}); }), sentence));
+    CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Pascal{}}); }), sentence));
+  };
+  refused_in_float([&](Net& n) { n.layer<2>().weight[0] = nan; }, "layer 2: expected a weight");
+  refused_in_float([&](Net& n) { n.layer<4>().bias[0] = inf; }, "layer 4: expected a bias");
+  refused_in_float([&](Net& n) { n.layer<1>().lambda = inf; }, "layer 0: threshold of its Qcfs activation");
+  refused_in_float([&](Net& n) { n.normalization.mean[0] = nan; }, "mean of the input");
+  refused_in_float([&](Net& n) { n.normalization.std[0] = 1e-40F; }, "standard deviation of the input");
+  for (const int steps : {0, -1, 65536, 2000000000})
+    CHECK(mentions(error_text([&] { lower(sound, target::Spiking{conversion::Qcfs{.steps = steps}}); }),
+                   "1 to 65535 time steps"));
 }
 
 TEST_CASE("every place for pooling that exact networks admit is right", "[lower][pascal]") {

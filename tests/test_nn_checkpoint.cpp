@@ -6,7 +6,9 @@
 #include <spiq/io/weights.hpp>
 #include <spiq/nn/nn.hpp>
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -136,6 +138,34 @@ TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][i
   refused({.batch = 30, .validation_fraction = 0.1f}, kept, "resume: fit.samples of the checkpoint: expected 81, found 90");
   refused({.batch = 30, .learning_rate = 0.5f}, kept, "resume: fit.recipe of the checkpoint");
   refused({.batch = 30, .optimiser = Sgd{}}, kept, "resume: fit.recipe of the checkpoint");
+  const auto spoiled = [&](const std::string& name, auto change) {
+    NamedArrays arrays = kept;
+    for (NamedArray& a : arrays)
+      if (a.name == name) change(a);
+    return arrays;
+  };
+  using Floats = std::vector<float>;
+  using Integers = std::vector<std::int64_t>;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  refused({.batch = 30}, spoiled("fit.data", [](auto& a) { a.values = Integers{1}; }), "resume: fit.data of the checkpoint");
+  refused({.batch = 30}, spoiled("fit.first.8.bias", [&](auto& a) { a.values = Floats{0, nan}; }),
+          "array \"fit.first.8.bias\": expected finite values");
+  refused({.batch = 30}, spoiled("fit.second.8.bias", [](auto& a) { a.values = Floats{0, -1}; }),
+          "array \"fit.second.8.bias\": expected finite values >= 0");
+  for (const std::int64_t steps : {0, -6, 5, 7})
+    refused({.batch = 30}, spoiled("fit.steps", [&](auto& a) { a.values = Integers{steps}; }), "resume: fit.steps: expected 6");
+  refused({.batch = 30}, spoiled("fit.best_epoch", [](auto& a) { a.values = Integers{3}; }), "resume: fit.best_epoch");
+  refused({.batch = 30}, spoiled("fit.stale", [](auto& a) { a.values = Integers{-1}; }), "resume: fit.stale");
+  refused({.batch = 30}, spoiled("fit.history", [](auto& a) { a.extents = Extents{4, 3}; }), "resume: fit.history");
+  NamedArrays best = kept;
+  for (const NamedArray& a : kept)
+    if (!a.name.starts_with("fit.")) best.push_back({"fit.best." + a.name, a.extents, a.values});
+  best.back().values = Floats{nan, nan};
+  refused({.batch = 30}, best, "array \"8.bias\"");
+  other.layer<2>().levels = 5;
+  CHECK_THROWS_WITH(fit(other, data, {.epochs = 2, .batch = 30, .resume = [&] { return kept; }}),
+                    Catch::Matchers::StartsWith("resume: fit.recipe of the checkpoint"));
+  other.layer<2>().levels = 8;
   NamedArrays cut;
   for (const NamedArray& a : kept)
     if (a.name != "fit.second.8.bias") cut.push_back(a);

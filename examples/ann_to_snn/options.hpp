@@ -7,6 +7,7 @@
 #include <spiq/io/file.hpp>
 
 #include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -64,11 +65,14 @@ struct Options {
         ->check(not_nan)
         ->capture_default_str();
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
         ->check(CLI::Range(0, 4096))
         ->capture_default_str();
-    app.add_option("--levels", levels, "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer")
+    app.add_option("--levels", levels,
+                   "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer; must be those of the "
+                   "weights with --load and --resume")
         ->check(CLI::Range(1, 63))
         ->capture_default_str();
     app.add_option("--timesteps", timesteps,
@@ -83,11 +87,14 @@ struct Options {
         ->capture_default_str();
     app.add_flag("--keep-best", keep_best, "End with the weights of the best validation epoch [off: the last epoch's]");
     app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 20000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--count-images", count_images,
                    "Count spikes and operations on the first N test images only; 0: all (cifar10: 1000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_flag("--recomputed", recomputed,
                  "Count the first layer of spiking networks at every time step, as hardware that keeps no currents would "
@@ -98,14 +105,19 @@ struct Options {
     app.add_option("--json", json, "Write the table and the reproducibility card to this file [none]");
     app.add_option("--save", save, "Save the trained weights to this .npz file [none]");
     app.add_option("--load", load, "Load weights from this .npz file instead of training [none]");
-    app.add_option("--checkpoint", checkpoint,
+    auto* checkpoint_option = app.add_option("--checkpoint", checkpoint,
                    "Save the whole training state to this .npz file after every epoch [none]");
-    app.add_flag("--resume", resume, "Continue from the file given to --checkpoint, if it exists [off]");
+    app.add_flag("--resume", resume, "Continue from the file given to --checkpoint, if it exists [off]")
+        ->needs(checkpoint_option)
+        ->excludes("--load");
+    checkpoint_option->excludes("--load");
   }
 
   // What follows from the other options.
   void settle() {
     if (count_images == 0 && dataset == "cifar10") count_images = 1000;
+    std::sort(timesteps.begin(), timesteps.end());
+    timesteps.erase(std::unique(timesteps.begin(), timesteps.end()), timesteps.end());
     if (!quick) return;
     if (epochs == 0) epochs = 1;
     if (train_images == 0) train_images = 2000;

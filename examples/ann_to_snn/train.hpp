@@ -44,7 +44,11 @@ std::string levels_of(const Net& net) {
 
 template <class Net>
 TrainingResult load(Net& net, const Options& options) {
+  const std::string asked = levels_of(net);
   spiq::load_weights(options.load, net);
+  if (levels_of(net) != asked)
+    throw spiq::Error("--levels: expected " + levels_of(net) + ", the levels of the weights in '" + options.load +
+                      "', found " + asked);
   std::cout << "weights loaded from " << options.load << "\n\n";
   return {"none: weights were loaded", "loaded from " + options.load};
 }

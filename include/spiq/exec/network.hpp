@@ -174,6 +174,7 @@ struct Network {
 
   /// Logits [N, classes] of images [N, C, H, W]; makes a session each time: for scripts.
   [[nodiscard]] Tensor<float> operator()(const Tensor<float>& images) const& {
+    input.check(images.extents());  // before anything is allocated for them
     auto s = session(static_cast<int>(images.extents().rank() == 0 ? 1 : std::max<std::size_t>(1, images.extent(0))));
     return s.run(images);
   }

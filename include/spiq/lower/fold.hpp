@@ -83,6 +83,14 @@ inline kernel::FoldedWeights fold(const nn::Weighted& layer, const BatchNorm* no
     const double bias = layer.has_bias() ? layer.bias[o] : 0.0F;
     folded.bias[o] = static_cast<float>(norm == nullptr ? bias : norm->beta[o] + (bias - norm->running_mean[o]) * scale);
   }
+  // A lowered network would hide what a broken one shows: thresholds turn NaN into a level.
+  const auto require_finite = [&](const std::vector<float>& values, const char* what) {
+    for (const float v : values)
+      if (!std::isfinite(v))
+        SPIQ_THROW("layer " + path, std::string(what) + " (after folding) that is a finite number", std::to_string(v));
+  };
+  require_finite(folded.weight, "a weight");
+  require_finite(folded.bias, "a bias");
   return folded;
 }
 
@@ -125,7 +133,7 @@ struct ExactInputs {
 /// Largest |sum| that exact networks allow themselves: doubling it (the threshold ladder) stays inside int32.
 inline constexpr double exact_limit = 1 << 30;
 
-/// Throws unless every number that feeds a neuron is finite: integers have no NaN to pass on.
+/// Throws unless thresholds and amplitudes are finite (`fold` has looked at weights and biases).
 inline void check_finite(const std::vector<ExactInputs>& inputs, double theta, const std::string& where) {
   const auto require = [&](double value, const char* what) {
     if (!std::isfinite(value))
@@ -133,12 +141,8 @@ inline void check_finite(const std::vector<ExactInputs>& inputs, double theta, c
                  std::to_string(value));
   };
   require(theta, "a threshold");
-  for (const auto& in : inputs) {
+  for (const auto& in : inputs)
     for (const double a : in.amplitude) require(a, "an amplitude");
-    if (in.weights == nullptr) continue;
-    for (const float w : in.weights->weight) require(double{w}, "a weight");
-    for (const float b : in.weights->bias) require(double{b}, "a bias");
-  }
 }
 
 /// Chooses, per output channel, the real value of one integer step: the finest grid on which all weights that feed the

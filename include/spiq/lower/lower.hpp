@@ -37,6 +37,11 @@ void set_input(exec::InputStage& stage, Context& context, const Normalization& n
   const auto is = [](const auto& values, float x) {
     return std::all_of(values.begin(), values.end(), [x](float v) { return v == x; });
   };
+  for (const float m : normalization.mean)
+    if (!std::isfinite(m)) SPIQ_THROW("lowering: mean of the input", "a finite number", std::to_string(m));
+  for (const float s : normalization.std)
+    if (!(s > 0.0F) || !std::isfinite(s) || !std::isfinite(1.0F / s))
+      SPIQ_THROW("lowering: standard deviation of the input", "a positive number with a finite reciprocal", std::to_string(s));
   if (Numbers::exact || !is(normalization.mean, 0.0F) || !is(normalization.std, 1.0F)) {
     stage.mean = {normalization.mean.begin(), normalization.mean.end()};
     stage.deviation = {normalization.std.begin(), normalization.std.end()};
@@ -77,7 +82,7 @@ auto finish(PackOf<std::index_sequence<I...>, D...>& all, exec::InputStage input
 
 /// Lowers a trained network for a target: folds, chooses packings, packs weights for architecture Arch.
 /// The result is constant while it runs and independent of `net`. Throws spiq::Error where a number of the network
-/// cannot be represented in the target (a threshold that is not positive, an input mean or sums that do not fit exact
+/// cannot be represented in the target (one that is not finite, a threshold that is not positive, an input mean or sums that do not fit exact
 /// arithmetic, a pooling sum above 255).
 /// A layer without a rule for the target is a compile-time error that names both.
 template <class Arch = simd::best, class Net, class Target>

@@ -11,6 +11,7 @@
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/seq.hpp>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +38,9 @@ struct ReluNumbers {};
 template <class A>
 auto numbers_of_activation(const A& a, const std::string& path) {
   if constexpr (is_qcfs<A>) {
-    if (!(a.lambda > 0.0F))
-      SPIQ_THROW("layer " + path + ": threshold of its Qcfs activation", "a positive number", std::to_string(a.lambda));
+    if (!(a.lambda > 0.0F) || !std::isfinite(a.lambda))
+      SPIQ_THROW("layer " + path + ": threshold of its Qcfs activation", "a positive finite number",
+                 std::to_string(a.lambda));
     if (a.levels < 1 || a.levels > 255)
       SPIQ_THROW("layer " + path + ": levels of its Qcfs activation", "1 to 255", std::to_string(a.levels));
     return QcfsNumbers{a.lambda, a.levels};

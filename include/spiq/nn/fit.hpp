@@ -32,6 +32,8 @@ public:
     check(options, Net::outputs);
     if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
     split();
+    recipe_ = recipe_of(net, options);
+    if (options.checkpoint.save || options.resume) data_hash_ = data_hash<Net>(data, training_);
   }
 
   History run() {
@@ -86,7 +88,7 @@ private:
 
   [[nodiscard]] Fingerprint fingerprint() const {
     return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size()),
-            static_cast<std::int64_t>(validation_.size()), recipe_of(options_)};
+            static_cast<std::int64_t>(validation_.size()), data_hash_, recipe_, static_cast<std::int64_t>(batches_)};
   }
 
   EpochReport train_epoch(int epoch) {
@@ -177,6 +179,7 @@ private:
   Progress progress_;
   std::vector<std::uint32_t> training_, validation_;
   std::size_t batches_ = 0;
+  std::int64_t recipe_ = 0, data_hash_ = 0;
   bool stopped_early_ = false;
   typename Net::Cache cache_;
   Tensor<float> images_, dlogits_;

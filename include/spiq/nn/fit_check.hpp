@@ -100,7 +100,8 @@ inline void check(const FitOptions& o, std::size_t classes) {
   detail::check(o.policies.bias, "bias");
   detail::check(o.policies.norm, "norm");
   detail::check(o.policies.threshold, "threshold");
-  detail::need_positive("policies.threshold.minimum", o.policies.threshold.minimum);  // thresholds divide
+  if (!(o.policies.threshold.minimum_share > 0.0f))  // thresholds divide
+    detail::need_positive("policies.threshold.minimum", o.policies.threshold.minimum);
   detail::need_below_one("label_smoothing", o.label_smoothing);
   detail::check_class_weights(o.class_weights, classes);
   detail::need(o.augmentation.shift >= 0 && o.augmentation.shift < 4096, "augmentation.shift", "pixels in [0, 4095]",
