@@ -3,5 +3,6 @@
 #pragma once
 
 #include <spiq/simd/arch.hpp>
+#include <spiq/simd/bits.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/xsimd.hpp>

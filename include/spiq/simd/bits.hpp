@@ -1,0 +1,212 @@
+/// @file
+/// Vectors as bit patterns, scaling by powers of two, reciprocal estimates and stores past the caches.
+#pragma once
+
+#include <spiq/simd/scalar.hpp>
+#include <spiq/simd/xsimd.hpp>
+
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace simd {
+
+/// True where `fma` rounds once.
+template <class Arch>
+inline constexpr bool fuses_multiply_add =
+#if defined(__FMA__) || defined(__aarch64__)
+    !std::is_same_v<Arch, sse2>;
+#else
+    false;
+#endif
+
+/// The bits of a float as an integer, and back; no instruction.
+SPIQ_INLINE vec<std::int32_t, scalar> bits_of(vec<float, scalar> a) { return {std::bit_cast<std::int32_t>(a.v)}; }
+SPIQ_INLINE vec<float, scalar> from_bits(vec<std::int32_t, scalar> a) { return {std::bit_cast<float>(a.v)}; }
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> bits_of(vec<float, Arch> a) {
+  return {detail::batch_bits<std::int32_t>(a.v)};
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> from_bits(vec<std::int32_t, Arch> a) {
+  return {detail::batch_bits<float>(a.v)};
+}
+
+SPIQ_INLINE vec<std::int32_t, scalar> operator&(vec<std::int32_t, scalar> a, vec<std::int32_t, scalar> b) {
+  return {a.v & b.v};
+}
+SPIQ_INLINE vec<std::int32_t, scalar> operator|(vec<std::int32_t, scalar> a, vec<std::int32_t, scalar> b) {
+  return {a.v | b.v};
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> operator&(vec<std::int32_t, Arch> a, vec<std::int32_t, Arch> b) {
+  return {a.v & b.v};
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> operator|(vec<std::int32_t, Arch> a, vec<std::int32_t, Arch> b) {
+  return {a.v | b.v};
+}
+
+/// Shifts every lane; the right shift keeps the sign.
+template <int N>
+SPIQ_INLINE vec<std::int32_t, scalar> shift_left(vec<std::int32_t, scalar> a) {
+  return {static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v) << N)};
+}
+template <int N>
+SPIQ_INLINE vec<std::int32_t, scalar> shift_right(vec<std::int32_t, scalar> a) {
+  return {a.v >> N};
+}
+template <int N, vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> shift_left(vec<std::int32_t, Arch> a) {
+  return {a.v << N};
+}
+template <int N, vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
+  return {a.v >> N};
+}
+
+/// Nearest int32, ties to even; the values must be representable.
+SPIQ_INLINE vec<std::int32_t, scalar> round_i32(vec<float, scalar> a) {
+#if defined(SPIQ_SIMD_SSE2)
+  return {_mm_cvtss_si32(_mm_set_ss(a.v))};
+#else
+  return {static_cast<std::int32_t>(std::lrint(a.v))};
+#endif
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> round_i32(vec<float, Arch> a) {
+  using I = vec<std::int32_t, Arch>;
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename I::native(_mm512_maskz_cvtps_epi32(detail::all_lanes, a.v))};
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>) return {typename I::native(_mm256_cvtps_epi32(a.v))};
+#endif
+#if defined(SPIQ_SIMD_SSE2)
+  if constexpr (std::is_same_v<Arch, sse2>) return {typename I::native(_mm_cvtps_epi32(a.v))};
+#endif
+  return {xsimd::to_int(xsimd::nearbyint(a.v))};
+}
+/// Nearest integer as a float, ties to even. NaN stays NaN and infinities stay on every architecture but sse2 and
+/// scalar, where the values must be representable as int32.
+SPIQ_INLINE vec<float, scalar> round_nearest(vec<float, scalar> a) { return to_f32(round_i32(a)); }
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> round_nearest(vec<float, Arch> a) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<float, Arch>::native(_mm512_maskz_roundscale_ps(
+        detail::all_lanes, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))};
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>)
+    return {typename vec<float, Arch>::native(_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC))};
+#endif
+  return to_f32(round_i32(a));
+}
+/// t - floor(t), in [0, 1); exact for |t| < 2^23.
+SPIQ_INLINE vec<float, scalar> fraction(vec<float, scalar> t) { return t - floor(t); }
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> fraction(vec<float, Arch> t) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<float, Arch>::native(
+        _mm512_maskz_reduce_ps(detail::all_lanes, t.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC))};
+#endif
+  return t - floor(t);
+}
+
+/// True where p * 2^floor(t) is one instruction (`scale_by_exponent`), with gradual underflow, infinity and NaN.
+template <class Arch>
+inline constexpr bool scales_by_exponent = false;
+#if defined(SPIQ_SIMD_AVX512)
+template <>
+inline constexpr bool scales_by_exponent<avx512> = true;
+/// p * 2^floor(t).
+SPIQ_INLINE vec<float, avx512> scale_by_exponent(vec<float, avx512> p, vec<float, avx512> t) {
+  return {vec<float, avx512>::native(_mm512_maskz_scalef_ps(detail::all_lanes, p.v, t.v))};
+}
+#endif
+
+/// 1 / x to within `reciprocal_estimate_error`, for normal x whose reciprocal is normal too.
+template <class Arch>
+inline constexpr double reciprocal_estimate_error = 6e-8;  // a division
+#if defined(SPIQ_SIMD_AVX512)
+template <>
+inline constexpr double reciprocal_estimate_error<avx512> = 6.2e-5;  // 2^-14
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+template <>
+inline constexpr double reciprocal_estimate_error<avx2> = 3.7e-4;  // 1.5 * 2^-12
+#endif
+SPIQ_INLINE vec<float, scalar> reciprocal_estimate(vec<float, scalar> x) { return {1.0f / x.v}; }
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> reciprocal_estimate(vec<float, Arch> x) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<float, Arch>::native(_mm512_maskz_rcp14_ps(detail::all_lanes, x.v))};
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>) return {typename vec<float, Arch>::native(_mm256_rcp_ps(x.v))};
+#endif
+  return vec<float, Arch>::broadcast(1.0f) / x;
+}
+/// 1 / x to a relative error of `Error` at most, by the estimate and as many Newton steps as that takes (none, one, or
+/// a true division). x = +inf gives 0 without steps and with a division; a Newton step would turn it into NaN, so its
+/// argument is held below 2^126.
+template <double Error, class Arch>
+SPIQ_INLINE vec<float, Arch> reciprocal(vec<float, Arch> x) {
+  using V = vec<float, Arch>;
+  constexpr double estimate = reciprocal_estimate_error<Arch>;
+  if constexpr (estimate <= Error) {
+    return reciprocal_estimate(x);
+  } else if constexpr (estimate * estimate + 1.2e-7 <= Error) {
+    const V bounded = min(x, V::broadcast(8.5070592e37f));
+    const V r = reciprocal_estimate(bounded);
+    return fma(r, fma(V::broadcast(0.0f) - bounded, r, V::broadcast(1.0f)), r);
+  } else {
+    return V::broadcast(1.0f) / x;
+  }
+}
+
+/// Stores a whole vector past the caches; `p` is aligned to the vector. The data are visible to other threads after
+/// `stream_fence`.
+SPIQ_INLINE void stream(vec<float, scalar> a, float* p) { *p = a.v; }
+template <vectorised Arch>
+SPIQ_INLINE void stream(vec<float, Arch> a, float* p) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) {
+    _mm512_stream_ps(p, a.v);
+    return;
+  }
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>) {
+    _mm256_stream_ps(p, a.v);
+    return;
+  }
+#endif
+#if defined(SPIQ_SIMD_SSE2)
+  if constexpr (std::is_same_v<Arch, sse2>) {
+    _mm_stream_ps(p, a.v);
+    return;
+  }
+#endif
+  a.store(p);
+}
+/// Orders streamed stores before whatever follows.
+SPIQ_INLINE void stream_fence() {
+#if defined(SPIQ_SIMD_SSE2)
+  _mm_sfence();
+#else
+  std::atomic_thread_fence(std::memory_order_release);
+#endif
+}
+
+}  // namespace simd
+
+SPIQ_END_NAMESPACE
