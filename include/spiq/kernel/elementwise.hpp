@@ -65,7 +65,8 @@ SPIQ_INLINE void for_vectors(std::size_t begin, std::size_t end, const Body& bod
 /// themselves.
 template <class V, class F>
 SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, const F& f) {
-  constexpr std::size_t width = V::width, block = 4;
+  // One lane: a plain loop, which the compiler may turn into vectors of its own.
+  constexpr std::size_t width = V::width, block = width == 1 ? 1 : 4;
   std::size_t i = begin;
   for (; i + block * width <= end; i += block * width) {
     V value[block];

@@ -5,6 +5,7 @@
 #include <spiq/kernel/accuracy.hpp>
 #include <spiq/simd/simd.hpp>
 
+#include <cstdint>
 #include <limits>
 #include <type_traits>
 
@@ -111,14 +112,17 @@ private:
              (Rung::overflow == accuracy::Overflow::ieee || Domain == ExpDomain::nonpositive);
   }();
   /// The largest float below the bit pattern of +inf, and that pattern itself, as numbers.
-  static constexpr float largest_pattern = 2139094912.0f, infinity_pattern = 2139095040.0f;
+  static constexpr std::int32_t largest_pattern = 2139094912, infinity_pattern = 2139095040;
 
   /// QuAKE: the bits of the result as an integer (arXiv 2412.00408).
   [[nodiscard]] SPIQ_INLINE V by_bits(V x) const {
-    V v = max(fma(x, scale_, shift_), V::zero());  // NaN gives 0: conversion of NaN would be undefined
-    if constexpr (Domain == ExpDomain::all)
-      v = min(v, V::broadcast(Rung::overflow == accuracy::Overflow::ieee ? infinity_pattern : largest_pattern));
-    const auto i = to_i32(v);
+    const V v = max(fma(x, scale_, shift_), V::zero());  // NaN gives 0: conversion of NaN would be undefined
+    const auto i = [&]() SPIQ_LAMBDA_INLINE {
+      if constexpr (Domain == ExpDomain::nonpositive)
+        return to_i32(v);
+      else
+        return to_i32_capped(v, Rung::overflow == accuracy::Overflow::ieee ? infinity_pattern : largest_pattern);
+    }();
     if constexpr (Rung::order == 1) {
       return from_bits(i);
     } else {
@@ -163,9 +167,10 @@ private:
     V y = x;
     if constexpr (Input == ExpInput::affine) y = fma(x, scale_, shift_);
     if constexpr (Input == ExpInput::scaled) y = x * scale_;
-    // Infinities would give inf - inf; NaN passes.
-    if constexpr (Domain == ExpDomain::all) y = min(V::broadcast(100.0f), y);
-    y = max(V::broadcast(-110.0f), y);
+    if constexpr (!simd::scales_by_exponent<Arch>) {  // keeps conversions of n defined; NaN passes
+      if constexpr (Domain == ExpDomain::all) y = min(V::broadcast(100.0f), y);
+      y = max(V::broadcast(-110.0f), y);
+    }
     const V n = round_nearest(y * V::broadcast(static_cast<float>(detail::log2_e)));
     // ln 2 in two parts, the first of so few bits that its products with n are exact; in one where an error of 2e-7
     // does not matter and the product is not rounded.
@@ -174,6 +179,12 @@ private:
       r = fma(n, V::broadcast(-0.693147182f), y);
     } else {
       r = fma(n, V::broadcast(2.12194440e-4f), fma(n, V::broadcast(-0.693359375f), y));
+    }
+    // Far out, where n is no longer exact, and at infinities r means nothing. Without the highest bit of its exponent
+    // it is finite and small, so that p is a positive number and the scaling gives 0, inf or NaN, as n is.
+    if constexpr (simd::scales_by_exponent<Arch>) {
+      using I = decltype(bits_of(r));
+      r = from_bits(bits_of(r) & I::broadcast(~0x40000000));
     }
     V p;
     if constexpr (Rung::degree == 4) p = detail::polynomial(r, detail::exp_degree4);

@@ -69,6 +69,26 @@ SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
   return {a.v >> N};
 }
 
+/// Truncation of non-negative floats, +inf too, to integers of at most `cap`, which must be a float as well. Where the
+/// integer minimum runs beside the float units it is taken there.
+SPIQ_INLINE vec<std::int32_t, scalar> to_i32_capped(vec<float, scalar> a, std::int32_t cap) {
+  return to_i32(min(a, vec<float, scalar>{static_cast<float>(cap)}));
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> to_i32_capped(vec<float, Arch> a, std::int32_t cap) {
+  // What leaves int32 is converted to the pattern of 2^31, which as an unsigned number is above every cap.
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_min_epu32(
+        detail::all_lanes, _mm512_maskz_cvttps_epi32(detail::all_lanes, a.v), _mm512_set1_epi32(cap)))};
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>)
+    return {typename vec<std::int32_t, Arch>::native(_mm256_min_epu32(_mm256_cvttps_epi32(a.v), _mm256_set1_epi32(cap)))};
+#endif
+  return to_i32(min(a, vec<float, Arch>::broadcast(static_cast<float>(cap))));
+}
+
 /// Nearest int32, ties to even; the values must be representable.
 SPIQ_INLINE vec<std::int32_t, scalar> round_i32(vec<float, scalar> a) {
 #if defined(SPIQ_SIMD_SSE2)
