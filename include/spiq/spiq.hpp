@@ -16,12 +16,14 @@
 #include <spiq/core/tensor.hpp>
 
 #include <spiq/simd/arch.hpp>
+#include <spiq/simd/bits.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
 #include <spiq/simd/xsimd.hpp>
 #include <spiq/simd/xsimd_compat.hpp>
 
+#include <spiq/kernel/accuracy.hpp>
 #include <spiq/kernel/activation.hpp>
 #include <spiq/kernel/batchnorm.hpp>
 #include <spiq/kernel/columns.hpp>
@@ -33,6 +35,8 @@
 #include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
+#include <spiq/kernel/exp.hpp>
+#include <spiq/kernel/exp_vector.hpp>
 #include <spiq/kernel/gather.hpp>
 #include <spiq/kernel/gemm.hpp>
 #include <spiq/kernel/gemv.hpp>
@@ -44,6 +48,7 @@
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/stream_map.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
 #include <spiq/kernel/tile_bank.hpp>
