@@ -90,6 +90,16 @@ public:
     }
   }
 
+  /// This function of x - origin at no cost per value, for a softmax. What the product of origin and scale loses in
+  /// rounding is a factor common to all values.
+  [[nodiscard]] SPIQ_INLINE Exp relative_to(V origin) const
+    requires(Input == ExpInput::affine)
+  {
+    Exp moved = *this;
+    moved.shift_ = fma(V::zero() - origin, scale_, shift_);
+    return moved;
+  }
+
   [[nodiscard]] SPIQ_INLINE V operator()(V x) const {
     V y;
     if constexpr (requires { Rung::order; })
