@@ -17,6 +17,7 @@
 
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
@@ -48,6 +49,10 @@
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/softmax.hpp>
+#include <spiq/kernel/softmax_backward.hpp>
+#include <spiq/kernel/softmax_passes.hpp>
+#include <spiq/kernel/softmax_row.hpp>
 #include <spiq/kernel/stream_map.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
