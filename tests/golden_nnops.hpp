@@ -4,6 +4,7 @@
 
 #include "golden.hpp"
 
+#include <spiq/kernel/softmax_backward.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
 #include <spiq/nn/linear.hpp>
@@ -170,6 +171,22 @@ inline Result cross_entropy(const Case& c) {
   return c.compare("y", value).merge(c.compare("grad_x", gradient));
 }
 
+/// Softmax over the last axis, or its logarithm.
+inline Result softmax(const Case& c, bool logarithm) {
+  const Array& x = c.array("x");
+  const std::size_t cols = x.shape.back(), rows = x.size() / cols;
+  const Floats in = x.floats(), dy = c.array("cot_y").floats();
+  Floats y(in.size()), dx(in.size());
+  if (logarithm) {
+    spiq::math::log_softmax<spiq::accuracy::full>(in, y, {.rows = rows, .cols = cols});
+    spiq::math::log_softmax_backward<spiq::accuracy::full>(y, dy, dx, {.rows = rows, .cols = cols});
+  } else {
+    spiq::math::softmax<spiq::accuracy::full>(in, y, {.rows = rows, .cols = cols});
+    spiq::math::softmax_backward(y, dy, dx, {.rows = rows, .cols = cols});
+  }
+  return c.compare("y", y).merge(c.compare("grad_x", dx));
+}
+
 }  // namespace nnops
 
 /// Result of one case of group `nnops`; operators that the library does not have are skipped by name.
@@ -183,6 +200,8 @@ inline Result run_nnops(const Case& c) {
   if (op == "max_pool2d") return nnops::pool(c, true);
   if (op == "adaptive_avg_pool2d_1") return nnops::global_average(c);
   if (op == "cross_entropy_mean") return nnops::cross_entropy(c);
+  if (op == "softmax") return nnops::softmax(c, false);
+  if (op == "log_softmax") return nnops::softmax(c, true);
   return Result::skip("operator " + op + " is not part of the library");
 }
 
