@@ -94,7 +94,8 @@ SPIQ_INLINE V lane_sum(const float* x, float* y, std::size_t n, const F& f) {
   while (n >= step) {
     const std::size_t here = std::min(n, chain) / step * step;
     V sum[short_block] = {V::zero(), V::zero(), V::zero(), V::zero()};
-    for (const float* end = x + here; x != end; advance(step)) {
+    const float* const end = x + here;
+    while (x != end) {
       V value[short_block];
       if constexpr (Ahead != 0) {
         SPIQ_UNROLL
@@ -107,6 +108,7 @@ SPIQ_INLINE V lane_sum(const float* x, float* y, std::size_t n, const F& f) {
         if constexpr (Store) value[v].store(y + v * width);
         sum[v] = sum[v] + value[v];
       }
+      advance(step);
     }
     total = total + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
     n -= here;
