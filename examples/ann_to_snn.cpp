@@ -18,7 +18,6 @@
 #include <spiq/report/measure.hpp>
 
 #include <exception>
-#include <filesystem>
 #include <iostream>
 #include <string>
 
@@ -65,7 +64,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   options.settle();
   try {
-    std::filesystem::create_directories(options.out);
+    options.check_outputs();
     return options.dataset == "cifar10" ? run<ColourNet>(options) : run<SmallNet>(options);
   } catch (const std::exception& e) {
     std::cerr << "ann_to_snn: " << e.what() << "\n";

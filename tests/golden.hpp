@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/core/tensor.hpp>
+#include <spiq/io/file.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -41,6 +42,21 @@ struct Result {
   }
 };
 
+/// The text of a file of the vectors; a pipe or a device is refused, not waited for.
+inline std::string read_text(const std::filesystem::path& path) {
+  const spiq::io::File file(path);
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)), "text");
+  return text;
+}
+
+/// A number of a file as int; throws where it is none.
+inline int to_int(const std::string& what, double value) {
+  if (!(value >= std::numeric_limits<int>::min() && value <= std::numeric_limits<int>::max()) || value != std::trunc(value))
+    spiq::raise(what, "a whole number of 32 bits", std::to_string(value));
+  return static_cast<int>(value);
+}
+
 /// An array of a case as doubles in C order (every dtype of the format but large 64-bit integers fits exactly).
 struct Array {
   std::string dtype;  ///< numpy name without byte order: "f8", "f4", "u1", "i8" ...
@@ -58,7 +74,7 @@ struct Array {
   }
   [[nodiscard]] std::vector<int> ints() const {
     std::vector<int> f(values.size());
-    std::transform(values.begin(), values.end(), f.begin(), [](double v) { return static_cast<int>(v); });
+    std::transform(values.begin(), values.end(), f.begin(), [](double v) { return to_int("element", v); });
     return f;
   }
   [[nodiscard]] spiq::Tensor<float> tensor() const { return spiq::Tensor<float>(spiq::Extents::from(shape), floats()); }
@@ -87,6 +103,27 @@ struct Case {
     if (found == arrays.end()) spiq::raise("case " + name, "an array \"" + key + "\"", "none");
     return found->second;
   }
+  /// Array of that name with `rank` extents, each at least 1 and an int; throws where it is another. Vectors come from
+  /// files: operators index by these extents, so they are checked before anything is computed.
+  [[nodiscard]] const Array& array(const std::string& key, std::size_t rank) const {
+    const Array& a = array(key);
+    bool good = a.shape.size() == rank;
+    std::size_t count = 1;
+    for (const std::size_t e : a.shape) {
+      good = good && e > 0 && e <= static_cast<std::size_t>(std::numeric_limits<int>::max());
+      if (good && count > a.size() / e) good = false;
+      if (good) count *= e;
+    }
+    if (!good || count != a.size())
+      spiq::raise("case " + name + ", array \"" + key + "\"", std::to_string(rank) + " positive extents", text(a.shape));
+    return a;
+  }
+  /// Throws unless the array has exactly these extents.
+  const Array& expect(const std::string& key, const std::vector<std::size_t>& shape) const {
+    const Array& a = array(key, shape.size());
+    if (a.shape != shape) spiq::raise("case " + name + ", array \"" + key + "\"", "extents " + text(shape), text(a.shape));
+    return a;
+  }
   /// Scalar parameter; throws where there is none.
   [[nodiscard]] double param(const std::string& key) const {
     const auto found = params.find(key);
@@ -97,7 +134,9 @@ struct Case {
   [[nodiscard]] double param(const std::string& key, double otherwise) const {
     return has_param(key) ? param(key) : otherwise;
   }
-  [[nodiscard]] int int_param(const std::string& key) const { return static_cast<int>(param(key)); }
+  [[nodiscard]] int int_param(const std::string& key) const {
+    return to_int("case " + name + ", parameter \"" + key + "\"", param(key));
+  }
   [[nodiscard]] int int_param(const std::string& key, int otherwise) const {
     return has_param(key) ? int_param(key) : otherwise;
   }
@@ -171,6 +210,12 @@ struct Case {
   }
 
 private:
+  /// "(2, 3)".
+  static std::string text(const std::vector<std::size_t>& shape) {
+    std::string all;
+    for (const std::size_t e : shape) all += (all.empty() ? "" : ", ") + std::to_string(e);
+    return "(" + all + ")";
+  }
   /// " (1, 0, 3)" for a flat index.
   static std::string position(const std::vector<std::size_t>& shape, std::size_t flat) {
     if (shape.size() < 2) return "";

@@ -21,7 +21,6 @@
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <iterator>
 #include <limits>
@@ -52,11 +51,7 @@ const std::map<std::string, std::function<Result(const Case&)>>& registry() {
   return groups;
 }
 
-json read_json(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) spiq::raise("'" + path.string() + "'", "a readable file", "none");
-  return json::parse(in);
-}
+json read_json(const fs::path& path) { return json::parse(golden::read_text(path)); }
 
 double number(const json& value) {
   if (value.is_boolean()) return value.get<bool>() ? 1 : 0;

@@ -58,8 +58,16 @@ struct MapCase {
   Maps in, out;
   Floats x, dy, y, dx;
   explicit MapCase(const Case& c)
-      : in(c.array("x")), out(c.array("y")), x(in.to_channels_last(c.array("x").floats())),
-        dy(out.to_channels_last(c.array("cot_y").floats())), y(dy.size()), dx(x.size()) {}
+      : in(c.array("x", 4)), out(c.array("y", 4)), x(in.to_channels_last(c.array("x").floats())),
+        dy(out.to_channels_last(c.expect("cot_y", c.array("y").shape).floats())), y(dy.size()), dx(x.size()) {
+    if (in.samples != out.samples)
+      spiq::raise("case " + c.name + ", samples of \"y\"", std::to_string(in.samples), std::to_string(out.samples));
+  }
+
+  /// Throws unless the operator gives what array y has room for.
+  void expect_output(const Case& c, const spiq::Shape& shape) const {
+    if (!(out.shape == shape)) spiq::raise("case " + c.name + ", output", to_string(shape), to_string(out.shape));
+  }
 
   [[nodiscard]] Result check(const Case& c) const {
     Result r = c.compare("y", out.to_channels_first(y));
@@ -84,7 +92,7 @@ inline Result compare_weights(const Case& c, const spiq::nn::Weighted& layer) {
 
 inline Result conv2d(const Case& c) {
   MapCase m(c);
-  const Array& w = c.array("w");
+  const Array& w = c.array("w", 4);
   spiq::kernel::ConvGeometry g;
   g.in = m.in.shape;
   g.out_channels = static_cast<int>(w.extent(0));
@@ -97,7 +105,8 @@ inline Result conv2d(const Case& c) {
   g.dilation_h = c.int_param("dil_h", 1);
   g.dilation_w = c.int_param("dil_w", 1);
   g.groups = c.int_param("groups", 1);
-  if (!g.valid() || !(g.out() == m.out.shape)) return Result::fail("output extents: found " + to_string(g.out()));
+  check(g, w.size());
+  m.expect_output(c, g.out());
   spiq::nn::Convolution layer(g, c.has("b"));
   set(layer.weight, w);
   if (c.has("b")) set(layer.bias, c.array("b"));
@@ -106,19 +115,23 @@ inline Result conv2d(const Case& c) {
 }
 
 inline Result linear(const Case& c) {
-  const Array &x = c.array("x"), &w = c.array("w");
+  const Array &x = c.array("x", 2), &w = c.array("w", 2);
+  c.expect("x", {x.extent(0), w.extent(1)});
+  c.expect("y", {x.extent(0), w.extent(0)});
+  c.expect("cot_y", {x.extent(0), w.extent(0)});
   spiq::nn::Dense layer(static_cast<int>(w.extent(1)), static_cast<int>(w.extent(0)), c.has("b"));
   set(layer.weight, w);
   if (c.has("b")) set(layer.bias, c.array("b"));
   const Floats in = x.floats(), dy = c.array("cot_y").floats();
   Floats y(dy.size()), dx(in.size());
-  run_layer(layer, in, y, dy, dx, x.size() / w.extent(1), spiq::nn::Mode::train);
+  run_layer(layer, in, y, dy, dx, x.extent(0), spiq::nn::Mode::train);
   Result r = c.compare("y", y);
   return r.merge(c.compare("grad_x", dx)).merge(compare_weights(c, layer));
 }
 
 inline Result batch_norm(const Case& c, bool train) {
   MapCase m(c);
+  m.expect_output(c, m.in.shape);
   spiq::BatchNorm layer(m.in.shape);
   layer.eps = static_cast<float>(c.param("eps", 1e-5));
   layer.momentum = static_cast<float>(c.param("momentum", 0.1));
@@ -142,7 +155,11 @@ inline Result pool(const Case& c, bool maximum) {
   g.pad_h = g.pad_w = c.int_param("padding", 0);
   g.ceil_mode = c.int_param("ceil_mode", 0) != 0;
   g.count_include_pad = c.int_param("count_include_pad", 1) != 0;
-  if (!g.valid() || !(g.out() == m.out.shape)) return Result::fail("output extents: found " + to_string(g.out()));
+  constexpr int most = 1 << 20;  // far above any case; the geometry computes with ints
+  if (g.kernel_h > most || g.stride_h > most || g.pad_h > most || std::max(g.in.height, g.in.width) > most)
+    return Result::fail("a pooling of numbers beyond " + std::to_string(most));
+  check(g);
+  m.expect_output(c, g.out());
   const auto run = [&](auto layer) {
     layer.geometry = g;
     run_layer(layer, m.x, m.y, m.dy, m.dx, m.in.samples, spiq::nn::Mode::train);
@@ -156,16 +173,20 @@ inline Result pool(const Case& c, bool maximum) {
 
 inline Result global_average(const Case& c) {
   MapCase m(c);
+  m.expect_output(c, {1, 1, m.in.shape.channels});
   spiq::GlobalAvgPool layer(m.in.shape);
   run_layer(layer, m.x, m.y, m.dy, m.dx, m.in.samples, spiq::nn::Mode::train);
   return m.check(c);
 }
 
 inline Result cross_entropy(const Case& c) {
-  const double upstream = c.array("cot_y").values.at(0);
+  const Array& x = c.array("x", 2);
+  c.expect("target", {x.extent(0)});
+  if (c.array("cot_y").size() != 1) return Result::fail("cot_y: expected one number, found " + std::to_string(c.array("cot_y").size()));
+  const double upstream = c.array("cot_y").values[0];
   spiq::Tensor<float> gradient;
   const std::vector<int> labels = c.array("target").ints();
-  const spiq::nn::LossValue loss = spiq::CrossEntropy{}(c.array("x").tensor(), labels, gradient);
+  const spiq::nn::LossValue loss = spiq::CrossEntropy{}(x.tensor(), labels, gradient);
   for (float& g : gradient.span()) g = static_cast<float>(static_cast<double>(g) * upstream);
   const Floats value{static_cast<float>(loss.mean)};
   return c.compare("y", value).merge(c.compare("grad_x", gradient));

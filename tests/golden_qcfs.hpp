@@ -8,6 +8,8 @@
 
 #include "golden.hpp"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -16,13 +18,27 @@ namespace golden {
 
 namespace qcfs {
 
+/// L of a case; layers hold it in a byte.
+inline int levels_of(const Case& c) {
+  const int levels = c.int_param("L");
+  if (levels < 1 || levels > 255) spiq::raise("case " + c.name + ", parameter \"L\"", "a number in [1, 255]", std::to_string(levels));
+  return levels;
+}
+
+/// A threshold or scale as float, positive and finite.
+inline float positive(const Case& c, const std::string& key, double value) {
+  const auto f = static_cast<float>(value);
+  if (!(f > 0.0F) || !std::isfinite(f)) spiq::raise("case " + c.name + ", \"" + key + "\"", "a positive number", std::to_string(value));
+  return f;
+}
+
 inline Result activation(const Case& c) {
   using namespace spiq;
-  const auto x = c.array("x").floats();
-  const auto dy = c.array("cot_y").floats();
+  const auto x = c.array("x", 1).floats();
+  const auto dy = c.expect("cot_y", c.expect("y", {x.size()}).shape).floats();
   Qcfs<1> layer(Shape{1, 1, static_cast<int>(x.size())});
-  layer.levels = c.int_param("L");
-  layer.lambda = static_cast<float>(c.param("up"));
+  layer.levels = levels_of(c);
+  layer.lambda = positive(c, "up", c.param("up"));
   Qcfs<1>::Cache cache;
   std::vector<float> y(x.size()), dx(x.size());
   nn::Pass pass;
@@ -41,10 +57,10 @@ template <class Arch>
 Result neuron_on(const Case& c) {
   using namespace spiq;
   using V = typename simd::traits<Arch>::f32;
-  const Array& x = c.array("x");
+  const Array& x = c.array("x", 2);
   const std::size_t steps = x.extent(0), n = x.extent(1);
   const auto values = x.floats();
-  const auto scale = static_cast<float>(c.param("scale"));
+  const float scale = positive(c, "scale", c.param("scale"));
   std::vector<float> spikes(x.size()), v(x.size()), y(x.size());
   for (std::size_t i = 0; i < n; i += V::width) {
     const int lanes = static_cast<int>(std::min<std::size_t>(V::width, n - i));
@@ -95,8 +111,8 @@ Result network(const Case& c) {
     load(layer.running_var, c, key + "_running_var");
   };
   const auto up = [&](auto& layer, const std::string& key) {
-    layer.lambda = static_cast<float>(c.array(key).values.at(0));
-    layer.levels = c.int_param("L");
+    layer.lambda = positive(c, key, c.array(key).values.at(0));
+    layer.levels = levels_of(c);
   };
   conv(net.template layer<0>(), "w_features_0");
   norm(net.template layer<1>(), "w_features_1");
@@ -108,9 +124,12 @@ Result network(const Case& c) {
   up(net.template layer<10>(), "w_classifier_2_up");
   conv(net.template layer<11>(), "w_classifier_3");
 
-  const Tensor<float> images = c.array("x").tensor();
+  const Tensor<float> images = c.array("x", 4).tensor();
   const auto batch = static_cast<int>(images.extent(0));
   const int steps = c.int_param("T");
+  // The session keeps every step: what it will be compared with decides how much memory that may be.
+  if (steps < 1 || c.array("snn_mean", 3).extent(0) != static_cast<std::size_t>(steps))
+    spiq::raise("case " + c.name + ", parameter \"T\"", "the steps of \"snn_mean\"", std::to_string(steps));
   Result r = c.compare("ann_out", net(images));
   const auto dense = lower<Arch>(net, target::Float{});
   r.merge(c.compare("ann_out", dense(images)));

@@ -179,6 +179,22 @@ TEST_CASE("Tensor: zeroed, aligned, copied, reshaped", "[core][tensor]") {
   CHECK(contains(message_of([&] { Tensor<int>({4}, values); }), "expected 4 values, found 3"));
 }
 
+TEST_CASE("Tensor: moved from, it is empty in its extents too", "[core][tensor]") {
+  Tensor<float> a(Extents{2, 3}), b(Extents{4});
+  a[5] = 7;
+  Tensor<float> c(std::move(a));
+  CHECK(c[5] == 7);
+  CHECK(a.size() == 0);              
+  CHECK(a.extents() == Extents{0});
+  b = std::move(c);
+  CHECK(b.extents() == Extents{2, 3});
+  CHECK(b[5] == 7);
+  CHECK(c.size() == 0);
+  CHECK(c.extents() == Extents{0});
+  c.resize(Extents{2, 3});
+  CHECK(c.size() == 6);
+}
+
 TEST_CASE("Tensor: an impossible size is an error, not a small allocation", "[core][tensor]") {
   const std::size_t huge = std::size_t{1} << 33;
   CHECK_THROWS_AS(Tensor<float>({huge, huge}), spiq::Error);
@@ -245,6 +261,31 @@ TEST_CASE("parallel_for covers every index once, for any count, grain and number
         CAPTURE(n, grain, threads);
         REQUIRE(std::all_of(seen.begin(), seen.end(), [](const auto& v) { return v == 1; }));
         REQUIRE(worst_worker.load() < (threads <= 0 ? spiq::max_threads() : threads));
+      }
+}
+
+TEST_CASE("parallel_for cuts at most ceil(n / grain) ranges, none below half a grain", "[core][parallel]") {
+  for (std::size_t n : {1u, 2u, 3u, 9u, 17u, 40u})
+    for (std::size_t grain : {0u, 1u, 2u, 7u, 8u, 50u})
+      for (int threads : {1, 2, 5}) {
+        CAPTURE(n, grain, threads);
+        std::atomic<std::size_t> ranges{0}, shortest{n}, longest{0};
+        spiq::parallel_for(n, grain, threads, [&](std::size_t begin, std::size_t end, int) {
+          const std::size_t length = end - begin;
+          ++ranges;
+          for (std::size_t old = shortest; length < old && !shortest.compare_exchange_weak(old, length);) {
+          }
+          for (std::size_t old = longest; length > old && !longest.compare_exchange_weak(old, length);) {
+          }
+        });
+        const std::size_t unit = std::max<std::size_t>(grain, 1);
+        REQUIRE(ranges <= (n + unit - 1) / unit);
+        REQUIRE(shortest >= std::min(n, grain / 2));
+        REQUIRE(longest <= shortest + 1);
+#if defined(_OPENMP)
+        if (omp_get_thread_limit() >= threads && omp_get_dynamic() == 0)
+          REQUIRE(ranges == std::min((n + unit - 1) / unit, static_cast<std::size_t>(threads)));
+#endif
       }
 }
 

@@ -256,7 +256,9 @@ TEST_CASE("npz: lying archives are refused", "[io]") {
   CHECK(has(why(bad), "more bytes than the file has"));
   bad = good;
   set(bad, directory + 16, 0x12345678, 4);
-  CHECK(has(why(bad), "CRC-32 0x12345678"));
+  CHECK(has(why(bad), "CRC-32 0x12345678 of member \"a.npy\", as the directory says"));
+  set(bad, 14, 0x12345678, 4);  // the local header agrees, the content does not
+  CHECK(has(why(bad), "CRC-32 0x12345678, found"));
   bad = good;
   set(bad, 200, 0x55, 1);  // a data byte
   CHECK(has(why(bad), "CRC-32"));
@@ -278,7 +280,110 @@ TEST_CASE("npz: lying archives are refused", "[io]") {
   bad = good;
   bad.push_back(std::byte{0});
   CHECK(has(why(bad), "end record"));
+  // Local headers that say other than the directory: another program would read another archive.
+  const auto local = [&](std::size_t at, std::uint64_t value, int count, const std::string& complaint) {
+    auto changed = good;
+    set(changed, at, value, count);
+    const std::string text = why(changed);
+    CAPTURE(text);
+    CHECK(has(text, "expected " + complaint));
+    CHECK(has(text, " of member \"a.npy\", as the directory says"));
+  };
+  local(6, 1, 2, "flags 0");
+  local(6, 8, 2, "flags 0");
+  local(8, 8, 2, "method 0");
+  local(14, 5, 4, "CRC-32 0x");
+  local(18, 383, 4, "packed size 384");
+  local(22, 385, 4, "size 384");
+  local(22, 0xffffffffu, 4, "size 384");  // wide, but without the wide field
+  bad = good;
+  set(bad, directory + 8, 1u << 5, 2);
+  CHECK(has(why(bad), "without encryption or patches"));
   CHECK(has(why(spiq_test::bytes_of("not a zip archive, but long enough to be looked at")), "end record"));
+}
+
+namespace {
+
+/// A zip archive put together by hand: `place` adds a local header and its bytes, `enter` a directory entry.
+struct HandZip {
+  std::string body, directory;
+  int count = 0;
+
+  static void put(std::string& to, std::uint64_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> 8 * i & 0xff);
+  }
+  static void fields(std::string& to, int flags, std::uint32_t crc, std::size_t size, const std::string& name) {
+    put(to, 20, 2), put(to, static_cast<std::uint64_t>(flags), 2), put(to, 0, 2), put(to, 0, 4), put(to, crc, 4);
+    put(to, size, 4), put(to, size, 4), put(to, name.size(), 2), put(to, 0, 2);
+  }
+  static std::uint32_t crc(const std::string& content) { return io::crc32_of(std::as_bytes(std::span(content))); }
+
+  static std::string member(const std::string& name, const std::string& content) {
+    std::string out;
+    put(out, 0x04034b50, 4), fields(out, 0, crc(content), content.size(), name);
+    return out + name + content;
+  }
+  void enter(const std::string& name, const std::string& content, std::size_t header, int flags = 0) {
+    put(directory, 0x02014b50, 4), put(directory, 20, 2), fields(directory, flags, crc(content), content.size(), name);
+    put(directory, 0, 10), put(directory, header, 4);
+    directory += name;
+    ++count;
+  }
+  [[nodiscard]] std::string bytes() const {
+    std::string out = body + directory;
+    put(out, 0x06054b50, 4), put(out, 0, 4), put(out, static_cast<std::uint64_t>(count), 2);
+    put(out, static_cast<std::uint64_t>(count), 2), put(out, directory.size(), 4), put(out, body.size(), 4), put(out, 0, 2);
+    return out;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("npz: members that overlap are refused, gaps between them are not", "[io]") {
+  const TempFolder folder;
+  const std::string small = npy_file(1, dict("<f4", "(2,)"), raw<float>({1.5f, -2.5f}));
+  const std::string inner = HandZip::member("b.npy", small);
+  const std::string outer = npy_file(1, dict("|u1", "(" + std::to_string(inner.size()) + ",)"), inner);
+  for (const bool overlap : {true, false}) {
+    HandZip zip;
+    zip.body = HandZip::member("a.npy", outer);
+    const std::size_t inside = zip.body.size() - inner.size();
+    zip.body.append(400, '\0');  // so that the sizes together do not give it away
+    const std::size_t behind = zip.body.size();
+    zip.body += inner;
+    zip.enter("a.npy", outer, 0);
+    zip.enter("b.npy", small, overlap ? inside : behind);
+    const auto path = folder.write("o.npz", zip.bytes());
+    std::vector<double> found;
+    const std::string text = message([&] { found = read_npz(path)["b"].as_doubles(); });
+    CAPTURE(text);
+    CHECK((found == std::vector<double>{1.5, -2.5}) == !overlap);
+    CHECK(has(text, "\"b.npy\" inside \"a.npy\"") == overlap);
+    CHECK(has(text, path.string() + "', offset " + std::to_string(inside)) == overlap);
+  }
+}
+
+TEST_CASE("npz: streamed archives have CRC and sizes behind the data", "[io]") {
+  const TempFolder folder;
+  const std::string content = npy_file(1, dict("<f4", "(2,)"), raw<float>({1.5f, -2.5f}));
+  HandZip zip;
+  HandZip::put(zip.body, 0x04034b50, 4), HandZip::fields(zip.body, 8, 0, 0, "x.npy");
+  zip.body += "x.npy" + content;
+  HandZip::put(zip.body, 0x08074b50, 4), HandZip::put(zip.body, HandZip::crc(content), 4);
+  HandZip::put(zip.body, content.size(), 4), HandZip::put(zip.body, content.size(), 4);
+  zip.enter("x.npy", content, 0, 8);
+  CHECK(read_npz(folder.write("s.npz", zip.bytes()))["x"].as_doubles() == std::vector<double>{1.5, -2.5});
+}
+
+TEST_CASE("npz: arrays that cannot be converted are named with their file", "[io]") {
+  const TempFolder folder;
+  NpzWriter out;
+  out.add("big", std::vector<std::uint64_t>{~std::uint64_t{0}});
+  out.save(folder / "big.npz");
+  const NpzFile file = read_npz(folder / "big.npz");
+  CHECK(file.as<std::uint64_t>("big")[0] == ~std::uint64_t{0});
+  const std::string text = message([&] { static_cast<void>(file.as<int>("big")); });
+  CHECK(has(text, (folder / "big.npz").string() + "', array \"big\": "));
 }
 
 TEST_CASE("npz: zip64 records are understood", "[io]") {
@@ -309,6 +414,9 @@ TEST_CASE("npz: zip64 records are understood", "[io]") {
   put(0x06054b50, 4), put(0, 4), put(0xffff, 2), put(0xffff, 2), put(0xffffffffu, 4), put(0xffffffffu, 4), put(0, 2);
   const NpzFile file = read_npz(folder.write("wide.npz", zip));
   CHECK(file["x"].as_doubles() == std::vector<double>{1.5, -2.5});
+  zip[30 + 5 + 4] = 'x';  // the wide size of the local header
+  const auto path = folder.write("wide.npz", zip);
+  CHECK(has(message([&] { static_cast<void>(read_npz(path)); }), "size " + std::to_string(content.size())));
 }
 
 #if SPIQ_HAS_ZLIB
@@ -329,5 +437,19 @@ TEST_CASE("npz: a deflated member that does not hold what is promised", "[io]") 
     CAPTURE(size);
     CHECK(has(message([&] { static_cast<void>(read_npz(path)); }), "offset"));
   }
+}
+
+TEST_CASE("npz: a member unpacks to no more than the directory promises", "[io]") {
+  // The array header promises as much as really comes, but the archive says that the member is smaller.
+  const TempFolder folder;
+  NpzWriter out;
+  out.add("zeros", std::vector<float>(100000, 0.0f));
+  out.save(folder / "z.npz", Compression::deflate);
+  auto bad = spiq_test::read_bytes(folder / "z.npz");
+  const auto directory = static_cast<std::size_t>(io::little_endian(std::span(bad).subspan(bad.size() - 6, 4)));
+  for (const std::size_t at : {std::size_t{22}, directory + 24})
+    for (std::size_t i = 0; i < 4; ++i) bad[at + i] = static_cast<std::byte>(1128u >> 8 * i & 0xff);
+  const auto path = folder.write("bad.npz", bad);
+  CHECK(has(message([&] { static_cast<void>(read_npz(path)); }), "400000 bytes of array data, found at most 1000"));
 }
 #endif

@@ -59,14 +59,6 @@ TEST_CASE("what a target cannot represent is an error that says so", "[lower]") 
   const Flat flat;
   CHECK(mentions(error_text([&] { lower(flat, target::Float{}); }), "branches of one shape"));
 
-  using Pooled = Joined<Seq<Conv2d<4, 3>, AvgPool<2>>, Seq<AvgPool<2>>>;
-  const Pooled pooled;
-  CHECK(mentions(error_text([&] { lower(pooled, target::Exact{}); }), "exact arithmetic"));
-
-  using Currents = Network<Input<4, 4, 1>, Conv2d<3, 3>, Qcfs<4>, Conv2d<3, 1>, GlobalAvgPool>;
-  const Currents currents;
-  CHECK(mentions(error_text([&] { lower(currents, target::Exact{}); }), "average pooling in exact arithmetic"));
-
   Network<Input<1, 1, 4>, Linear<4>, Qcfs<4>, Linear<2>> net{Rng{1}};
   CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Qcfs{.steps = 0}}); }), "at least 1 time step"));
   for (const int levels : {0, -1, 256}) {

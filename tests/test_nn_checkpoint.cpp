@@ -6,7 +6,10 @@
 #include <spiq/io/weights.hpp>
 #include <spiq/nn/nn.hpp>
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -35,6 +38,25 @@ bool equal(const NamedArrays& a, const NamedArrays& b) {
   for (std::size_t i = 0; i < a.size(); ++i)
     if (a[i].name != b[i].name || !(a[i].extents == b[i].extents) || a[i].values != b[i].values) return false;
   return true;
+}
+
+/// All but the wall time of two runs.
+void check_equal(const History& a, const History& b) {
+  CHECK(a.validation == b.validation);
+  CHECK(a.training_samples == b.training_samples);
+  CHECK(a.best_epoch == b.best_epoch);
+  CHECK(a.stopped_early == b.stopped_early);
+  REQUIRE(a.epochs.size() == b.epochs.size());
+  for (std::size_t i = 0; i < a.epochs.size(); ++i) {
+    const EpochReport &x = a.epochs[i], &y = b.epochs[i];
+    CHECK(x.epoch == y.epoch);
+    CHECK(x.epochs == y.epochs);
+    CHECK(x.loss == y.loss);
+    CHECK(x.accuracy == y.accuracy);
+    CHECK(x.learning_rate == y.learning_rate);
+    CHECK(x.validation_loss == y.validation_loss);
+    CHECK(x.validation_accuracy == y.validation_accuracy);
+  }
 }
 
 }  // namespace
@@ -91,14 +113,8 @@ TEST_CASE("A resumed run equals an uninterrupted one bit for bit", "[nn][io]") {
     CHECK(fit(interrupted, data, first).epochs.size() == 3);
     const History rest = fit(resumed, data, second);
     CHECK(equal(export_state(straight), export_state(resumed)));
-    REQUIRE(rest.epochs.size() == 5);
-    for (std::size_t i = 0; i < 5; ++i) {
-      CHECK(rest.epochs[i].epoch == all.epochs[i].epoch);
-      CHECK(rest.epochs[i].loss == all.epochs[i].loss);
-      CHECK(rest.epochs[i].validation_accuracy == all.epochs[i].validation_accuracy);
-    }
-    CHECK(rest.best_epoch == all.best_epoch);
-    CHECK(rest.validation == all.validation);
+    CHECK(rest.epochs.size() == 5);
+    check_equal(all, rest);
   }
 }
 
@@ -122,10 +138,83 @@ TEST_CASE("A checkpoint of another run is refused, and nothing changes", "[nn][i
   refused({.batch = 30, .validation_fraction = 0.1f}, kept, "resume: fit.samples of the checkpoint: expected 81, found 90");
   refused({.batch = 30, .learning_rate = 0.5f}, kept, "resume: fit.recipe of the checkpoint");
   refused({.batch = 30, .optimiser = Sgd{}}, kept, "resume: fit.recipe of the checkpoint");
+  const auto spoiled = [&](const std::string& name, auto change) {
+    NamedArrays arrays = kept;
+    for (NamedArray& a : arrays)
+      if (a.name == name) change(a);
+    return arrays;
+  };
+  using Floats = std::vector<float>;
+  using Integers = std::vector<std::int64_t>;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  refused({.batch = 30}, spoiled("fit.data", [](auto& a) { a.values = Integers{1}; }), "resume: fit.data of the checkpoint");
+  refused({.batch = 30}, spoiled("fit.first.8.bias", [&](auto& a) { a.values = Floats{0, nan}; }),
+          "array \"fit.first.8.bias\": expected finite values");
+  refused({.batch = 30}, spoiled("fit.second.8.bias", [](auto& a) { a.values = Floats{0, -1}; }),
+          "array \"fit.second.8.bias\": expected finite values >= 0");
+  for (const std::int64_t steps : {0, -6, 5, 7})
+    refused({.batch = 30}, spoiled("fit.steps", [&](auto& a) { a.values = Integers{steps}; }), "resume: fit.steps: expected 6");
+  refused({.batch = 30}, spoiled("fit.best_epoch", [](auto& a) { a.values = Integers{3}; }), "resume: fit.best_epoch");
+  refused({.batch = 30}, spoiled("fit.stale", [](auto& a) { a.values = Integers{-1}; }), "resume: fit.stale");
+  refused({.batch = 30}, spoiled("fit.history", [](auto& a) { a.extents = Extents{4, 3}; }), "resume: fit.history");
+  NamedArrays best = kept;
+  for (const NamedArray& a : kept)
+    if (!a.name.starts_with("fit.")) best.push_back({"fit.best." + a.name, a.extents, a.values});
+  best.back().values = Floats{nan, nan};
+  refused({.batch = 30}, best, "array \"8.bias\"");
+  other.layer<2>().levels = 5;
+  CHECK_THROWS_WITH(fit(other, data, {.epochs = 2, .batch = 30, .resume = [&] { return kept; }}),
+                    Catch::Matchers::StartsWith("resume: fit.recipe of the checkpoint"));
+  other.layer<2>().levels = 8;
   NamedArrays cut;
   for (const NamedArray& a : kept)
     if (a.name != "fit.second.8.bias") cut.push_back(a);
   refused({.batch = 30}, cut, "array \"fit.second.8.bias\": expected an array of that name");
+}
+
+TEST_CASE("A resumed run must hold out what the first one held out", "[nn][io]") {
+  const Noise noise;
+  const auto all = noise.data();
+  SubsetDataset fewer(all, [] {
+    std::vector<std::uint32_t> first(81);
+    std::iota(first.begin(), first.end(), 0u);
+    return first;
+  }());
+  NamedArrays kept;
+  Net net{Rng{5}}, other{Rng{6}};
+  FitOptions options{.epochs = 1, .batch = 30, .validation_fraction = 0.1f};
+  options.checkpoint = {[&](const NamedArrays& a) { kept = a; }};
+  fit(net, all, options);  // trains on 81
+  options.checkpoint = {};
+  options.resume = [&] { return kept; };
+  options.validation_fraction = 0.0f;
+  CHECK_THROWS_WITH(fit(other, fewer, options), "resume: fit.validation of the checkpoint: expected 0, found 9");
+  options.validation_fraction = 0.101f;  // 9 images, too
+  CHECK_THROWS_WITH(fit(other, all, options), Catch::Matchers::StartsWith("resume: fit.recipe of the checkpoint"));
+  options.validation_fraction = 0.1f;
+  CHECK(fit(other, all, options).validation.size() == 9);
+}
+
+TEST_CASE("A resumed run keeps the bounds of its thresholds", "[nn][io]") {
+  const spiq_test::TempFolder folder;
+  const std::string path = (folder / "run.npz").string();
+  const Noise noise;
+  const auto data = noise.data();
+  FitOptions options{.epochs = 4, .batch = 90, .optimiser = Sgd{0.0f, false}, .schedule = ConstantRate{}};
+  options.learning_rate = 0.1f;
+  options.weight_decay = 1.0f;
+  options.policies.threshold = {1.0f, 1.0f, 0.0f, 0.95f};  // decay meets the bound in the first epoch
+  Net straight{Rng{5}}, first{Rng{5}}, second{Rng{5}};
+  const History all = fit(straight, data, options);
+  options.epochs = 2;
+  options.checkpoint = save_checkpoint(path);
+  fit(first, data, options);
+  options.epochs = 4;
+  options.checkpoint = {};
+  options.resume = resume_from(path);
+  check_equal(all, fit(second, data, options));
+  CHECK(equal(export_state(straight), export_state(second)));
+  CHECK(straight.layer<2>().lambda == first.layer<2>().lambda);
 }
 
 TEST_CASE("A run that stopped early stays stopped when it is resumed", "[nn][io]") {
@@ -139,8 +228,7 @@ TEST_CASE("A run that stopped early stays stopped when it is resumed", "[nn][io]
   REQUIRE(stopped.stopped_early);
   options.resume = [&] { return kept; };
   const History resumed = fit(second, data, options);
-  CHECK(resumed.stopped_early);
-  CHECK(resumed.epochs.size() == stopped.epochs.size());
+  check_equal(stopped, resumed);
   CHECK(equal(export_state(first), export_state(second)));
 }
 

@@ -191,8 +191,12 @@ TEST_CASE("Pools equal plain loops, their gradients central differences", "[nn]"
   check_pool(AvgPool<2>({6, 4, 5}), {6, 4, 5}, false);
   check_pool(AvgPool<2>({7, 5, 3}), {7, 5, 3}, false);
   check_pool(AvgPool<3, Stride<2>, Padding<1>>({6, 5, 2}), {6, 5, 2}, false);
+  check_pool(AvgPool<2, Kernel<1, 3>>({5, 7, 2}), {5, 7, 2}, false);
   check_pool(MaxPool<2>({6, 4, 5}), {6, 4, 5}, true);
   check_pool(MaxPool<3, Stride<2>, Padding<1>>({7, 6, 3}), {7, 6, 3}, true);
+  // A window's own size is its default stride, whatever its form.
+  CHECK(MaxPool<2, Kernel<1, 3>>::output_shape({5, 7, 2}) == Shape{5, 2, 2});
+  CHECK(MaxPool<3, Stride<1>, Padding<nn::same_padding>>::output_shape({5, 7, 2}) == Shape{5, 7, 2});
   const Shape in{3, 4, 6};
   GlobalAvgPool global(in);
   check_layer(global, in, 2, [&](const Values& x, const std::vector<Values>&) {

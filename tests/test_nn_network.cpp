@@ -125,6 +125,16 @@ TEST_CASE("Images of other extents are refused by name and size", "[nn]") {
   CHECK_THROWS_AS(trained.backward(Tensor<float>({3, 10}), cache), Error);
 }
 
+TEST_CASE("An input that is a vector may come as [n, c], any other may not", "[nn]") {
+  const Network<Input<1, 1, 6>, Linear<4>, ReLU, Linear<3>> net{Rng{2}};
+  const Tensor<float> maps = images(5, net.input_shape);
+  const Tensor<float> vectors(Extents{5, 6}, maps.span());
+  CHECK(same(net(vectors), net(maps)));
+  for (const Extents& e : {Extents{5, 3}, Extents{30}, Extents{5, 1, 6}, Extents{5, 1, 1, 6}})
+    CHECK_THROWS_AS(net(Tensor<float>(e)), Error);
+  CHECK_THROWS_AS((Network<Input<1, 2, 3>, Flatten, Linear<1>>{}(Tensor<float>({5, 6}))), Error);
+}
+
 TEST_CASE("Normalisation is applied before the first layer, its means multiples of 1/255", "[nn]") {
   Network<Input<2, 2, 3>, Flatten, Linear<1>> net{Rng{3}};
   const std::vector<float> mean{0.1f, 0.5f, 0.9f}, deviation{0.5f, 0.0f, 2.0f};

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -33,6 +36,28 @@ struct Squares {
   }
   [[nodiscard]] SpanDataset<float> data() const { return {images, labels, {8, 8, 1}}; }
 };
+
+/// Notes which images are asked for, call by call.
+struct Recording {
+  SpanDataset<float> data;
+  std::vector<std::vector<std::uint32_t>> calls;
+  [[nodiscard]] std::size_t size() const { return data.size(); }
+  void fill(std::span<const std::uint32_t> indices, Tensor<float>& images, std::span<int> labels) {
+    calls.emplace_back(indices.begin(), indices.end());
+    data.fill(indices, images, labels);
+  }
+};
+
+/// Without batch statistics and dropout: training and evaluation compute the same.
+using Plain = Network<Input<8, 8, 1>, Conv2d<4, 3>, Qcfs<4>, AvgPool<2>, Conv2d<5, 3>, Qcfs<4>, Flatten, Linear<3>>;
+
+/// log softmax(row)[c].
+double log_softmax(std::span<const float> row, std::size_t c) {
+  double top = -1e300, sum = 0;
+  for (const float z : row) top = std::max(top, static_cast<double>(z));
+  for (const float z : row) sum += std::exp(static_cast<double>(z) - top);
+  return static_cast<double>(row[c]) - top - std::log(sum);
+}
 
 using Net = Network<Input<8, 8, 1>, Conv2d<8, 3>, BatchNorm, Qcfs<4>, AvgPool<2>,
                     Residual<Seq<Conv2d<8, 3>, BatchNorm, Qcfs<4>, Conv2d<8, 3>, BatchNorm>>, Qcfs<4>, Dropout<10>, Flatten, Linear<3>>;
@@ -70,19 +95,14 @@ TEST_CASE("Cross-entropy equals its formula and its gradient central differences
   const std::vector<int> labels{2, 0, 1, 1};
   const Tensor<float> logits({4, 3}, std::vector<float>{1, 2, 3, 0, 0, 0, 500, -500, 0, -1, 1, 0.5f});
   Tensor<float> gradient;
-  const auto log_softmax = [&](std::size_t row, std::size_t c) {
-    double top = -1e300, sum = 0;
-    for (std::size_t k = 0; k < 3; ++k) top = std::max(top, static_cast<double>(logits[row * 3 + k]));
-    for (std::size_t k = 0; k < 3; ++k) sum += std::exp(static_cast<double>(logits[row * 3 + k]) - top);
-    return static_cast<double>(logits[row * 3 + c]) - top - std::log(sum);
-  };
+  const auto log_p = [&](std::size_t row, std::size_t c) { return log_softmax(logits.span().subspan(row * 3, 3), c); };
   double plain = 0, rich = 0, weight_sum = 0;
   const std::vector<double> w{0.5, 1.5, 2.0};
   for (std::size_t i = 0; i < 4; ++i) {
     const auto y = static_cast<std::size_t>(labels[i]);
-    plain -= log_softmax(i, y) / 4;
-    rich -= 0.9 * w[y] * log_softmax(i, y);
-    for (std::size_t c = 0; c < 3; ++c) rich -= 0.1 / 3 * w[c] * log_softmax(i, c);
+    plain -= log_p(i, y) / 4;
+    rich -= 0.9 * w[y] * log_p(i, y);
+    for (std::size_t c = 0; c < 3; ++c) rich -= 0.1 / 3 * w[c] * log_p(i, c);
     weight_sum += w[y];
   }
   const nn::LossValue value = CrossEntropy{}(logits, labels, gradient);
@@ -103,6 +123,31 @@ TEST_CASE("Losses refuse labels that are no class and sizes that do not fit", "[
   CHECK_THROWS_AS(CrossEntropy{}(logits, std::vector<int>{0, -1}, g), Error);
   CHECK_THROWS_AS(MeanSquaredError{}(logits, std::vector<int>{0}, g), Error);
   CHECK_THROWS_AS((CrossEntropy{0.0f, {1.0f}}(logits, std::vector<int>{0, 1}, g)), Error);
+}
+
+TEST_CASE("A row of NaN has no class, and a broken network no accuracy", "[nn]") {
+  const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity();
+  const auto best = [](std::vector<float> row) { return argmax(row); };
+  CHECK(best({nan, nan, nan}) == -1);
+  CHECK(best({}) == -1);
+  CHECK(best({nan, 1, 2}) == 2);
+  CHECK(best({3, nan, 2}) == 0);
+  CHECK(best({-inf, nan}) == 0);
+  CHECK(best({1, 2, 2}) == 1);
+  const Tensor<float> logits({2, 2}, std::vector<float>{nan, nan, 1, 0});
+  Tensor<float> g;
+  const std::vector<int> zeros{0, 0};
+  CHECK(CrossEntropy{}(logits, zeros, g).correct == 1);
+  CHECK(std::isnan(CrossEntropy{}(logits, zeros, g).mean));
+  CHECK(MeanSquaredError{}(logits, zeros, g).correct == 1);
+
+  const Squares set(20);
+  const auto data = set.data();
+  Network<Input<8, 8, 1>, Flatten, Linear<3>> net{Rng{1}};
+  net.layer<1>().bias.fill(nan);
+  const Evaluation e = evaluate(net, data);
+  CHECK(e.accuracy == 0.0);
+  CHECK(e.predictions == std::vector<int>(20, -1));
 }
 
 TEST_CASE("Mean squared error is taken against one-hot targets", "[nn]") {
@@ -150,8 +195,9 @@ TEST_CASE("Optimisers take the steps of their formulas", "[nn]") {
 }
 
 TEST_CASE("Thresholds have their own rate, no decay, and stay positive", "[nn]") {
-  std::vector<float> lambda{0.05f}, bias{1.0f}, g{1.0f}, zero{0.0f};
+  std::vector<float> lambda{0.05f}, small{2e-5f}, bias{1.0f}, g{1.0f}, zero{0.0f};
   const std::vector<nn::Parameter> list{{"l", lambda, g, Extents{1}, nn::ParameterKind::threshold},
+                                        {"s", small, g, Extents{1}, nn::ParameterKind::threshold},
                                         {"b", bias, zero, Extents{1}, nn::ParameterKind::bias}};
   ParameterPolicies policies;
   policies.threshold.rate_factor = 0.1f;
@@ -160,7 +206,14 @@ TEST_CASE("Thresholds have their own rate, no decay, and stay positive", "[nn]")
   CHECK_THAT(lambda[0], WithinAbs(0.04, 1e-7));
   CHECK(bias[0] == 1.0f);
   for (int i = 0; i < 20; ++i) optimiser.step(list, 0.1, 1.0, 1);
-  CHECK(lambda[0] == policies.threshold.minimum);
+  // The bound is relative to what each started with, even where it is small.
+  CHECK(lambda[0] == 0.05f * policies.threshold.minimum_share);
+  CHECK(small[0] == 2e-5f * policies.threshold.minimum_share);
+  CHECK(small[0] > 0.0f);
+  policies.threshold.minimum = 0.5f;
+  nn::Optimiser absolute(Sgd{0.0f, false}, 0.0f, policies, list);
+  absolute.step(list, 0.1, 1.0, 1);
+  CHECK(lambda[0] == 0.5f);
 }
 
 TEST_CASE("Schedules start, peak and end where they should", "[nn]") {
@@ -316,6 +369,132 @@ TEST_CASE("Patience stops a run, keep_best restores the best epoch, stop ends on
   CHECK_FALSE(stopped.stopped_early);
 }
 
+TEST_CASE("Images held out for validation are never trained on", "[nn]") {
+  const Squares set(97);
+  using Indices = std::set<std::uint32_t>;
+  std::vector<std::uint32_t> drawn;
+  for (const std::uint64_t seed : {1u, 2u}) {
+    Recording data{set.data(), {}};
+    Net net{Rng{1}};
+    // From the last batch of an epoch to the epoch's report fit validates; all other calls serve training, those before
+    // the first batch too: they choose the input statistics.
+    std::vector<std::vector<std::uint32_t>> training, validation;
+    const auto take = [&](std::vector<std::vector<std::uint32_t>>& to) {
+      for (auto& call : data.calls) to.push_back(std::move(call));
+      data.calls.clear();
+    };
+    const FitOptions options{.epochs = 3, .batch = 16, .validation_fraction = 0.25f, .seed = seed,
+                             .on_batch = [&](const BatchReport&) { take(training); },
+                             .on_epoch = [&](const EpochReport&) { take(validation); }};
+    const History history = fit(net, data, options);
+    CHECK(data.calls.empty());
+    const Indices held(history.validation.begin(), history.validation.end());
+    CHECK(held.size() == 24);  // of 97, to nearest
+    CHECK(history.validation.size() == 24);
+    CHECK(std::is_sorted(history.validation.begin(), history.validation.end()));
+    CHECK(history.training_samples == 73);
+    std::vector<int> trained(97), validated(97);
+    for (const auto& call : training)
+      for (const std::uint32_t i : call) ++trained.at(i);
+    for (const auto& call : validation)
+      for (const std::uint32_t i : call) ++validated.at(i);
+    for (std::uint32_t i = 0; i < 97; ++i) {
+      CAPTURE(seed, i);
+      CHECK(trained[i] == (held.count(i) != 0 ? 0 : 4));  // three epochs and the statistics
+      CHECK(validated[i] == (held.count(i) != 0 ? 3 : 0));
+    }
+    CHECK(history.validation != drawn);
+    drawn = history.validation;
+  }
+}
+
+TEST_CASE("Clipping scales the gradient of all parameters together", "[nn]") {
+  const Squares set(40);
+  const auto data = set.data();
+  const auto step = [&](float clip) {
+    Net net{Rng{1}};
+    net.set_calibrated();
+    std::vector<float> before, change;
+    net.parameters([&](const nn::Parameter& p) { before.insert(before.end(), p.value.begin(), p.value.end()); });
+    fit(net, data, {.epochs = 1, .batch = 40, .learning_rate = 0.5f, .optimiser = Sgd{0.0f, false}, .schedule = ConstantRate{},
+                    .weight_decay = 0.0f, .gradient_clip = clip});
+    net.parameters([&](const nn::Parameter& p) { change.insert(change.end(), p.value.begin(), p.value.end()); });
+    for (std::size_t i = 0; i < change.size(); ++i) change[i] -= before[i];
+    return change;
+  };
+  const auto norm = [](const std::vector<float>& v) {
+    double square = 0;
+    for (const float x : v) square += static_cast<double>(x) * static_cast<double>(x);
+    return std::sqrt(square);
+  };
+  const std::vector<float> free = step(0.0f), clipped = step(0.125f);
+  REQUIRE(norm(free) > 2 * 0.5 * 0.125);
+  CHECK_THAT(norm(clipped), WithinRel(0.5 * 0.125, 1e-4));
+  for (std::size_t i = 0; i < free.size(); ++i)
+    CHECK_THAT(clipped[i], WithinAbs(static_cast<double>(free[i]) * norm(clipped) / norm(free), 1e-6));
+  CHECK(step(static_cast<float>(norm(free) / 0.5) * 1.01f) == free);  // not reached
+}
+
+TEST_CASE("fit passes label smoothing and class weights on to the loss", "[nn]") {
+  const Squares set(50);
+  const auto data = set.data();
+  const Tensor<float> images({50, 1, 8, 8}, set.images);
+  const auto check = [&](float smoothing, const std::vector<float>& weights) {
+    Plain net{Rng{2}};
+    net.set_calibrated();
+    for (float& w : net.layer<6>().weight.span()) w *= 4.0f;  // away from equal logits
+    const Tensor<float> logits = net(images);
+    double sum = 0, weight_sum = 0;
+    const auto weight = [&](std::size_t c) { return weights.empty() ? 1.0 : static_cast<double>(weights[c]); };
+    for (std::size_t i = 0; i < 50; ++i) {
+      const auto y = static_cast<std::size_t>(set.labels[i]);
+      for (std::size_t c = 0; c < 3; ++c) {
+        const double target = static_cast<double>(smoothing) / 3 + (c == y ? 1 - static_cast<double>(smoothing) : 0);
+        sum -= target * weight(c) * log_softmax(logits.span().subspan(i * 3, 3), c);
+      }
+      weight_sum += weight(y);
+    }
+    const History h = fit(net, data, {.epochs = 1, .batch = 50, .label_smoothing = smoothing, .class_weights = weights});
+    CHECK_THAT(h.epochs.at(0).loss, WithinRel(sum / weight_sum, 1e-5));
+    return sum / weight_sum;
+  };
+  const double plain = check(0.0f, {}), smooth = check(0.3f, {}), weighted = check(0.0f, {0.2f, 3.0f, 1.0f});
+  CHECK(std::abs(smooth - plain) > 0.01 * plain);
+  CHECK(std::abs(weighted - plain) > 0.01 * plain);
+  check(0.3f, {0.2f, 3.0f, 1.0f});
+}
+
+TEST_CASE("Thresholds start at a percentile of the first batch, layer by layer", "[nn]") {
+  const Squares set(60);
+  for (const float percent : {60.0f, 90.0f, 99.5f}) {
+    Recording data{set.data(), {}};
+    Plain net{Rng{2}};
+    // At a rate of 0 the thresholds stay as chosen.
+    FitOptions options{.epochs = 1, .batch = 20, .learning_rate = 0.0f, .normalize = false};
+    options.threshold_percentile = percent;
+    fit(net, data, options);
+    REQUIRE(data.calls.size() == 3);
+    Tensor<float> images;
+    std::vector<int> labels(20);
+    data.data.fill(data.calls[0], images, labels);
+    Plain::Cache cache;
+    net.forward(images, cache);
+    int layers = 0;
+    std::vector<float> y(20 * Plain::outputs);
+    net.observe("", cache.input.data(), y.data(), 20, cache.layers, {}, [&](const std::string&, auto& layer, std::span<const float> input) {
+      if constexpr (requires { layer.lambda; }) {
+        std::vector<float> sorted(input.begin(), input.end());
+        std::sort(sorted.begin(), sorted.end());
+        const double rank = static_cast<double>(percent) / 100 * static_cast<double>(sorted.size() - 1);
+        CHECK_THAT(layer.lambda, WithinRel(sorted[static_cast<std::size_t>(std::lround(rank))], 1e-5f));
+        CHECK(layer.lambda < 0.98f * sorted.back());
+        ++layers;
+      }
+    });
+    CHECK(layers == 2);
+  }
+}
+
 TEST_CASE("A second fit keeps thresholds and input statistics", "[nn]") {
   const Squares set(60), other(60, 5);
   const auto first = set.data(), second = other.data();
@@ -348,6 +527,48 @@ TEST_CASE("fit refuses options out of range, foreign images and diverging losses
   CHECK_THROWS_AS(fit(fresh, mislabelled, {.epochs = 1}), Error);
   const SpanDataset<float> empty({}, {}, {8, 8, 1});
   CHECK_THROWS_AS(fit(fresh, empty, {.epochs = 1}), Error);
+}
+
+TEST_CASE("A batch whose loss or gradient is not finite takes no step", "[nn]") {
+  using Catch::Matchers::StartsWith;
+  const Squares set(40);
+  const auto same_state = [](const NamedArrays& a, const NamedArrays& b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const NamedArray& x, const NamedArray& y) { return x.values == y.values; });
+  };
+  for (const float clip : {0.0f, 0.5f}) {
+    const auto data = set.data();
+    Net net{Rng{1}};
+    NamedArrays last;
+    FitOptions options{.epochs = 3, .batch = 10, .learning_rate = 1e30f, .optimiser = Sgd{}, .schedule = ConstantRate{}};
+    options.gradient_clip = clip;
+    options.on_batch = [&](const BatchReport&) { last = export_state(net); };
+    CHECK_THROWS_WITH(fit(net, data, options), StartsWith("fit, epoch 1, batch 2: expected a finite loss, found"));
+    CHECK(same_state(export_state(net), last));
+    for (const float w : weights(net)) CHECK(std::isfinite(w));
+
+    // Finite, but the squares of the gradient are not.
+    Network<Input<8, 8, 1>, Flatten, Linear<3>> steep{Rng{1}};
+    steep.layer<1>().bias.fill(1e25f);
+    steep.set_calibrated();
+    const NamedArrays before = export_state(steep);
+    CHECK_THROWS_WITH(fit(steep, data, {.epochs = 1, .loss = LossKind::mean_squared_error, .gradient_clip = clip}),
+                      StartsWith("fit, epoch 1, batch 1: expected a finite norm of the gradient, found inf"));
+    CHECK(same_state(export_state(steep), before));
+
+    // A bad pixel: running statistics and thresholds stay, too.
+    Squares spoilt(40);
+    spoilt.images[7 * 64 + 3] = std::nanf("");
+    const auto bad = spoilt.data();
+    Net victim{Rng{1}};
+    last.clear();
+    options.learning_rate = 1e-3f;
+    options.normalize = false;
+    options.seed = 4;  // the image comes in a later batch
+    options.on_batch = [&](const BatchReport&) { last = export_state(victim); };
+    CHECK_THROWS_WITH(fit(victim, bad, options), StartsWith("fit, epoch 1, batch"));
+    CHECK_FALSE(last.empty());
+    CHECK(same_state(export_state(victim), last));
+  }
 }
 
 TEST_CASE("Data sets hand out images by index, bytes as byte / 255", "[nn]") {
@@ -383,4 +604,32 @@ TEST_CASE("The percentile that sets thresholds is the nearest rank", "[nn]") {
   CHECK(nn::percentile(v, 0) == 0.0f);
   CHECK(nn::percentile(v, 100) == 1000.0f);
   CHECK(nn::percentile({}, 50) == 0.0f);
+  v[3] = std::nanf("");
+  CHECK(std::isnan(nn::percentile(v, 50)));
+}
+
+TEST_CASE("Initial thresholds have the scale of their layer's inputs, however small", "[nn]") {
+  const std::vector<float> z{-4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7};
+  for (const float scale : {1.0f, 0x1p-20f, 0x1p40f}) {
+    std::vector<float> scaled = z, negative = z;
+    for (float& v : scaled) v *= scale;
+    for (float& v : negative) v = -std::abs(v) * scale;
+    CHECK(nn::initial_threshold("1.", scaled, 90, 1e-30f) == 6 * scale);
+    CHECK(nn::initial_threshold("1.", scaled, 10, 1e-30f) == 1 * scale);  // -3 is no threshold: that of |z|
+    CHECK(nn::initial_threshold("1.", negative, 90, 1e-30f) == 6 * scale);
+  }
+  CHECK(nn::initial_threshold("1.", std::vector<float>{0, 0}, 90, 1e-30f) == 1.0f);
+  CHECK(nn::initial_threshold("1.", std::vector<float>{0.1f}, 90, 0.25f) == 0.25f);
+  CHECK_THROWS_WITH(nn::initial_threshold("1.", std::vector<float>{0, std::nanf("")}, 90, 1e-30f),
+                    "threshold 1.lambda: expected finite inputs, found nan");
+
+  // Through fit: weights 2^-14 times as large give thresholds 2^-14 times as large.
+  const Squares set(30);
+  const auto data = set.data();
+  Plain usual{Rng{1}}, faint{Rng{1}};
+  for (float& w : faint.layer<0>().weight.span()) w *= 0x1p-14f;
+  fit(usual, data, {.epochs = 1, .learning_rate = 0.0f});
+  fit(faint, data, {.epochs = 1, .learning_rate = 0.0f});
+  CHECK(usual.layer<1>().lambda > 0.1f);
+  CHECK_THAT(faint.layer<1>().lambda, WithinRel(usual.layer<1>().lambda * 0x1p-14f, 1e-5f));
 }

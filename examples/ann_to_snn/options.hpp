@@ -3,10 +3,24 @@
 
 #include <CLI/CLI.hpp>
 
+#include <spiq/core/error.hpp>
+#include <spiq/io/file.hpp>
+
+#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
+
+// CLI11's ranges let "nan" pass: it is neither below nor above.
+inline std::string not_nan(const std::string& text) {
+  return std::isnan(std::strtod(text.c_str(), nullptr)) ? "Value " + text + " is not a number" : std::string();
+}
 
 struct Options {
   std::string dataset = "synthetic";
@@ -47,14 +61,18 @@ struct Options {
         ->check(CLI::Range(0, 65536))
         ->capture_default_str();
     app.add_option("--lr", learning_rate, "Peak learning rate; 0: the recipe's (0.1)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(CLI::Range(0.0, 1000.0))
+        ->check(not_nan)
         ->capture_default_str();
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
         ->check(CLI::Range(0, 4096))
         ->capture_default_str();
-    app.add_option("--levels", levels, "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer")
+    app.add_option("--levels", levels,
+                   "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer; must be those of the "
+                   "weights with --load and --resume")
         ->check(CLI::Range(1, 63))
         ->capture_default_str();
     app.add_option("--timesteps", timesteps,
@@ -65,14 +83,18 @@ struct Options {
     app.add_option("--validation", validation,
                    "Share of the training images held out for validation, drawn by the seed")
         ->check(CLI::Range(0.0, 0.9))
+        ->check(not_nan)
         ->capture_default_str();
     app.add_flag("--keep-best", keep_best, "End with the weights of the best validation epoch [off: the last epoch's]");
     app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 20000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--count-images", count_images,
                    "Count spikes and operations on the first N test images only; 0: all (cifar10: 1000)")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_flag("--recomputed", recomputed,
                  "Count the first layer of spiking networks at every time step, as hardware that keeps no currents would "
@@ -83,17 +105,52 @@ struct Options {
     app.add_option("--json", json, "Write the table and the reproducibility card to this file [none]");
     app.add_option("--save", save, "Save the trained weights to this .npz file [none]");
     app.add_option("--load", load, "Load weights from this .npz file instead of training [none]");
-    app.add_option("--checkpoint", checkpoint,
+    auto* checkpoint_option = app.add_option("--checkpoint", checkpoint,
                    "Save the whole training state to this .npz file after every epoch [none]");
-    app.add_flag("--resume", resume, "Continue from the file given to --checkpoint, if it exists [off]");
+    app.add_flag("--resume", resume, "Continue from the file given to --checkpoint, if it exists [off]")
+        ->needs(checkpoint_option)
+        ->excludes("--load");
+    checkpoint_option->excludes("--load");
   }
 
   // What follows from the other options.
   void settle() {
     if (count_images == 0 && dataset == "cifar10") count_images = 1000;
+    std::sort(timesteps.begin(), timesteps.end());
+    timesteps.erase(std::unique(timesteps.begin(), timesteps.end()), timesteps.end());
     if (!quick) return;
     if (epochs == 0) epochs = 1;
     if (train_images == 0) train_images = 2000;
     if (test_images == 0) test_images = 500;
+  }
+
+  // Tries every output before the work of hours that it is for; makes the folder of the pictures. Throws spiq::Error.
+  void check_outputs() const {
+    std::error_code failed;
+    std::filesystem::create_directories(out, failed);
+    if (failed || !std::filesystem::is_directory(out, failed))
+      throw spiq::Error("--out '" + out + "': expected a folder, found " +
+                        (failed ? failed.message() : std::string("something else")));
+    for (const char* picture : {"accuracy_vs_timesteps.svg", "raster.svg"})
+      expect_output("--out", (std::filesystem::path(out) / picture).string(), true);
+    expect_output("--json", json, true);
+    expect_output("--save", save, false);
+    expect_output("--checkpoint", checkpoint, false);
+  }
+
+private:
+  // `in_place`: written to as it is, so that a device or a pipe may stand there; else replaced by a new file.
+  static void expect_output(const std::string& option, const std::string& path, bool in_place) {
+    if (path.empty()) return;
+    std::error_code ignored;
+    const auto status = std::filesystem::status(path, ignored);
+    if (in_place && std::filesystem::is_other(status)) return;
+    if (in_place && std::filesystem::is_regular_file(status)) {
+      std::FILE* const file = std::fopen(path.c_str(), "r+b");
+      if (file == nullptr) throw spiq::Error(option + ": '" + path + "': expected a file that can be written to, found another");
+      std::fclose(file);
+      return;
+    }
+    spiq::io::naming(option, [&] { spiq::io::expect_writable(path); });
   }
 };

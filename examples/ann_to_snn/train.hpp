@@ -17,6 +17,7 @@
 #include <iostream>
 #include <optional>
 #include <string>
+#include <system_error>
 
 struct TrainingResult {
   std::string validation;  // for the card
@@ -43,7 +44,11 @@ std::string levels_of(const Net& net) {
 
 template <class Net>
 TrainingResult load(Net& net, const Options& options) {
+  const std::string asked = levels_of(net);
   spiq::load_weights(options.load, net);
+  if (levels_of(net) != asked)
+    throw spiq::Error("--levels: expected " + levels_of(net) + ", the levels of the weights in '" + options.load +
+                      "', found " + asked);
   std::cout << "weights loaded from " << options.load << "\n\n";
   return {"none: weights were loaded", "loaded from " + options.load};
 }
@@ -68,7 +73,9 @@ TrainingResult train(Net& net, const spiq::ImageSet& images, const Recipe& recip
   int first_epoch = 1;
   if (!options.checkpoint.empty()) {
     fit.checkpoint = spiq::save_checkpoint(options.checkpoint);
-    if (options.resume && std::filesystem::exists(options.checkpoint)) {
+    // What cannot be looked at (a loop of links) counts as there: reading it says why.
+    std::error_code failed;
+    if (options.resume && (std::filesystem::exists(options.checkpoint, failed) || failed)) {
       fit.resume = spiq::resume_from(options.checkpoint);
       first_epoch = 0;  // known only when the first report comes
     }
@@ -90,7 +97,21 @@ TrainingResult train(Net& net, const spiq::ImageSet& images, const Recipe& recip
         r.validation_accuracy ? "validation " + spiq::report::fixed(100 * *r.validation_accuracy, 2) + " %" : "";
     bar(r.epoch).epoch({r.epoch, r.epochs, 1, 1, r.loss, r.accuracy}, note);
   };
-  const spiq::History history = spiq::fit(net, images, fit);
+  // fit() sees the arrays of a checkpoint, not its file: name it in what is said before the first batch.
+  bool started = false;
+  const auto on_batch = fit.on_batch;
+  fit.on_batch = [&](const spiq::BatchReport& r) {
+    started = true;
+    on_batch(r);
+  };
+  const spiq::History history = [&] {
+    try {
+      return spiq::fit(net, images, fit);
+    } catch (const spiq::Error& e) {
+      if (started || !fit.resume) throw;
+      throw spiq::Error("--resume from '" + options.checkpoint + "': " + e.what());
+    }
+  }();
 
   double seconds = 0;
   for (const spiq::EpochReport& e : history.epochs) seconds += e.seconds;

@@ -48,6 +48,7 @@
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
+#include <spiq/kernel/qcfs.hpp>
 #include <spiq/kernel/sink.hpp>
 #include <spiq/kernel/softmax.hpp>
 #include <spiq/kernel/softmax_backward.hpp>
@@ -74,6 +75,7 @@
 #include <spiq/nn/dropout.hpp>
 #include <spiq/nn/evaluate.hpp>
 #include <spiq/nn/fit.hpp>
+#include <spiq/nn/fit_check.hpp>
 #include <spiq/nn/fit_options.hpp>
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>
@@ -113,6 +115,7 @@
 #include <spiq/lower/lower.hpp>
 #include <spiq/lower/negotiate.hpp>
 #include <spiq/lower/plan.hpp>
+#include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
 

@@ -77,13 +77,19 @@ struct Buffer {
     }
     return round_up<std::size_t>(c, 16);
   }
-  /// Allocates for `n` samples and `t` steps, zeroed. 64 words of slack allow whole-vector loads at the end.
+  /// Words behind the last row: they allow whole-vector loads there.
+  static constexpr std::size_t slack = 64;
+  /// Allocates for `n` samples and `t` steps, zeroed.
   void allocate(const Shape& s, int n, int t) {
     shape = s;
     samples = n;
     steps = t;
     stride = row_words(s.channels);
-    data.assign(rows() * stride + 64, word{});
+    data.assign(rows() * stride + slack, word{});
+  }
+  /// Whether `n` samples fit into what was allocated.
+  [[nodiscard]] bool holds(int n) const {
+    return n >= 0 && static_cast<std::size_t>(n) * sample_rows() * stride + slack <= data.size();
   }
   [[nodiscard]] std::size_t rows() const {
     return static_cast<std::size_t>(samples) * shape.pixels() * static_cast<std::size_t>(steps);
@@ -98,6 +104,7 @@ template <class A, class B>
 struct Buffer<packing::fanout<A, B>> {
   Buffer<A> first;
   Buffer<B> second;
+  [[nodiscard]] bool holds(int n) const { return first.holds(n) && second.holds(n); }
 };
 
 /// The buffer of packing P inside `b`, which is a Buffer<P> or a fanout that holds one.

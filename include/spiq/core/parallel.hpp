@@ -23,12 +23,13 @@ inline int max_threads() noexcept {
 }
 
 /// Calls `body(begin, end, worker)` on disjoint ranges that cover [0, n); `worker` < the number of threads.
-/// Ranges are contiguous and at least `grain` long where possible. `threads` <= 0 means max_threads().
+/// Ranges are contiguous, of lengths that differ by at most one, and at most ceil(n / grain) in number: not shorter than
+/// grain / 2, unless n is. A `grain` of 0 counts as 1. `threads` <= 0 means max_threads().
 /// The body must not throw; it may write only to outputs of its own range or scratch of its own worker.
 template <class Body>
 void parallel_for(std::size_t n, std::size_t grain, int threads, const Body& body) {
   if (n == 0) return;
-  const std::size_t limit = (n + grain - 1) / std::max<std::size_t>(grain, 1);
+  const std::size_t limit = (n - 1) / std::max<std::size_t>(grain, 1) + 1;
   const std::size_t workers =
       std::min<std::size_t>(static_cast<std::size_t>(std::max(threads <= 0 ? max_threads() : threads, 1)), limit);
 #if defined(_OPENMP)

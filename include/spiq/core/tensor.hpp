@@ -12,6 +12,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -103,6 +104,19 @@ public:
   using value_type = T;
 
   Tensor() = default;
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  // What was moved from is empty in its extents too: whoever asks them must not find elements that are gone.
+  Tensor(Tensor&& other) noexcept
+      : extents_(std::exchange(other.extents_, Extents{0})), storage_(std::move(other.storage_)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    if (this == &other) return *this;
+    extents_ = std::exchange(other.extents_, Extents{0});
+    storage_ = std::move(other.storage_);
+    other.storage_.clear();
+    return *this;
+  }
+  ~Tensor() = default;
   explicit Tensor(Extents extents) : extents_(extents), storage_(extents.size()) {}
   Tensor(Extents extents, std::span<const T> values) : extents_(extents), storage_(values.begin(), values.end()) {
     if (values.size() != extents.size())
@@ -130,7 +144,7 @@ public:
 
   /// Changes the extents; keeps the allocation where it suffices. Contents are unspecified afterwards.
   void resize(const Extents& extents) {
-    if (extents == extents_ && storage_.size() == extents.size()) return;  // sizes differ once moved from
+    if (extents == extents_) return;
     storage_.resize(extents.size());
     extents_ = extents;
   }

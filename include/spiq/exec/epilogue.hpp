@@ -97,7 +97,7 @@ struct StoreSink {
 struct Rectified {
   template <class V>
   SPIQ_INLINE V operator()(V z, int) const noexcept {
-    return max(z, V::zero());
+    return max(V::zero(), z);  // in this order NaN stays NaN
   }
 };
 struct QcfsReal {
@@ -138,7 +138,7 @@ struct Store {
   }
 };
 
-/// y = max(sum + bias, 0).
+/// y = max(sum + bias, 0). NaN stays NaN.
 struct Rectify {
   using emits = Packings<packing::real>;
   using admits = any_packing;
@@ -154,7 +154,7 @@ struct Rectify {
   }
 };
 
-/// The QCFS activation in f32: y = lambda / L * level(sum + bias).
+/// The QCFS activation in f32: y = lambda / L * level(sum + bias). NaN stays NaN.
 struct Quantize {
   using emits = Packings<packing::real>;
   using admits = any_packing;

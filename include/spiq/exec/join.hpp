@@ -58,6 +58,7 @@ struct Join {
   const Buffer<Emit>& run(const In& in, State& state) const noexcept {
     const auto& main = view_as<body_packing>(body.run(in, state.body));
     const auto& side = branch(shortcut.run(in, state.shortcut));
+    SPIQ_ASSERT(main.samples == side.samples && state.out.holds(main.samples));
     detail::set_samples(state.out, main.samples);
     auto sink = detail::make_sink(epilogue, state.out, main.steps, state.count_internal ? &state.internal : nullptr);
     for (int c = 0; c < out.channels; c += vector::width) add(main, side, c, sink);

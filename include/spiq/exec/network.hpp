@@ -37,6 +37,8 @@ class Session {
 public:
   using Options = SessionOptions;
 
+  /// A session of a temporary network would dangle.
+  Session(const Network&&, int, Options) = delete;
   Session(const Network& network, int batch, Options options) : network_(&network), batch_(batch), options_(options) {
     if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
     const int threads = std::clamp(options.threads > 0 ? options.threads : max_threads(), 1, batch);
@@ -172,6 +174,7 @@ struct Network {
 
   /// Logits [N, classes] of images [N, C, H, W]; makes a session each time: for scripts.
   [[nodiscard]] Tensor<float> operator()(const Tensor<float>& images) const& {
+    input.check(images.extents());  // before anything is allocated for them
     auto s = session(static_cast<int>(images.extents().rank() == 0 ? 1 : std::max<std::size_t>(1, images.extent(0))));
     return s.run(images);
   }

@@ -2,6 +2,7 @@
 /// The executable synapse: a product with its epilogue fused behind it.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/exec/spiking.hpp>
 #include <spiq/kernel/product.hpp>
@@ -100,6 +101,7 @@ struct Synapse {
   template <class In>
   const Buffer<Emit>& run(const In& in, State& state) const noexcept {
     const auto& taken = view_as<Take>(in);
+    SPIQ_ASSERT(state.out.holds(taken.samples));
     detail::set_samples(state.out, taken.samples);
     auto sink = detail::make_sink(epilogue, state.out, taken.steps, state.count_internal ? &state.internal : nullptr);
     product.run(taken, 0, taken.samples, sink, state.scratch);

@@ -35,8 +35,10 @@ inline ImageSet read_cifar10(std::span<const io::Path> batches) {
   }
   ImageSet set;
   set.classes = 10;
-  set.images = Tensor<std::uint8_t>(Extents{total, 3, 32, 32});
-  set.labels.reserve(total);
+  io::in_memory(files.empty() ? std::string("CIFAR-10") : files.front().name(), [&] {
+    set.images = Tensor<std::uint8_t>(Extents{total, 3, 32, 32});
+    set.labels.reserve(total);
+  });
   std::uint8_t* to = set.images.data();
   std::vector<std::byte> block;
   for (const io::File& file : files) {

@@ -20,27 +20,29 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Reads an IDX file of unsigned bytes with `rank` extents (1 to 6); gzip is recognised by its first bytes.
-/// Throws spiq::Error naming file, offset, expected and found on another magic number, a truncated or longer file, or
-/// a header that promises more than the file can hold.
-inline Tensor<std::uint8_t> read_idx(const io::Path& path, std::size_t rank) {
-  const io::File file(path);
-  io::ByteStream stream(file);
+namespace io {
+
+/// Reads an IDX file; `check(extents)` sees what the header says before anything is unpacked.
+template <class Check>
+Tensor<std::uint8_t> read_idx(const Path& path, std::size_t rank, const Check& check) {
+  const File file(path);
+  ByteStream stream(file);
   std::array<std::byte, 4> word{};
   stream.read(word, "the IDX magic number");
-  const auto magic = static_cast<std::uint32_t>(io::big_endian(word));
+  const auto magic = static_cast<std::uint32_t>(big_endian(word));
   const auto wanted = static_cast<std::uint32_t>(0x0800u + rank);
   if (rank == 0 || rank > Extents::max_rank) SPIQ_THROW("read_idx", "1 to 6 extents", std::to_string(rank));
-  if (magic != wanted) stream.fail(0, "IDX magic number " + io::hex32(wanted), io::hex32(magic));
+  if (magic != wanted) stream.fail(0, "IDX magic number " + hex32(wanted), hex32(magic));
   std::array<std::size_t, Extents::max_rank> extents{};
   std::size_t count = 1;
   for (std::size_t i = 0; i < rank; ++i) {
     stream.read(word, "an IDX extent");
-    extents[i] = static_cast<std::size_t>(io::big_endian(word));
+    extents[i] = static_cast<std::size_t>(big_endian(word));
     if (extents[i] != 0 && count > std::numeric_limits<std::size_t>::max() / extents[i])
       stream.fail(4 + 4 * i, "extents whose product fits 64 bits", "larger ones");
     count *= extents[i];
   }
+  check(Extents::from(std::span(extents).first(rank)));
   Tensor<std::uint8_t> out;
   stream.read_growing(count, "IDX data, as the header says", [&](std::size_t n) {
     out.resize(Extents{n});
@@ -51,19 +53,31 @@ inline Tensor<std::uint8_t> read_idx(const io::Path& path, std::size_t rank) {
   return out;
 }
 
+}  // namespace io
+
+/// Reads an IDX file of unsigned bytes with `rank` extents (1 to 6); gzip is recognised by its first bytes.
+/// Throws spiq::Error naming file, offset, expected and found on another magic number, a truncated or longer file, or
+/// a header that promises more than the file can hold.
+inline Tensor<std::uint8_t> read_idx(const io::Path& path, std::size_t rank) {
+  return io::read_idx(path, rank, [](const Extents&) {});
+}
+
 /// Reads a pair of IDX files, images [N, H, W] and labels [N]. Labels are checked against `classes`.
 inline ImageSet read_idx_images(const io::Path& images, const io::Path& labels, int classes = 10) {
   ImageSet set;
   set.classes = classes;
-  set.images = read_idx(images, 3);
+  // Headers are judged before the data are unpacked: a small file can hold gigabytes of images that do not fit.
+  set.images = io::read_idx(images, 3, [&](const Extents& e) {
+    if (e[0] == 0 || e[1] == 0 || e[2] == 0 || e[1] > 65536 || e[2] > 65536)
+      io::bad_file("'" + images.string() + "'", 4, "at least one image of 1 to 65536 rows and columns", to_string(e));
+  });
   const Extents e = set.images.extents();
-  if (e[0] == 0 || e[1] == 0 || e[2] == 0 || e[1] > 65536 || e[2] > 65536)
-    io::bad_file("'" + images.string() + "'", 4, "at least one image of 1 to 65536 rows and columns", to_string(e));
   set.images.reshape(Extents{e[0], 1, e[1], e[2]});
-  const Tensor<std::uint8_t> bytes = read_idx(labels, 1);
-  if (bytes.size() != e[0])
-    io::bad_file("'" + labels.string() + "'", 4, std::to_string(e[0]) + " labels, one for each image",
-                 std::to_string(bytes.size()));
+  const Tensor<std::uint8_t> bytes = io::read_idx(labels, 1, [&](const Extents& found) {
+    if (found[0] != e[0])
+      io::bad_file("'" + labels.string() + "'", 4, std::to_string(e[0]) + " labels, one for each image",
+                   std::to_string(found[0]));
+  });
   set.labels.reserve(bytes.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (bytes[i] >= classes)

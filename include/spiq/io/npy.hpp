@@ -168,7 +168,8 @@ inline NpyArray read_npy(ByteStream& stream) {
     const std::size_t word = header.dtype == NpyType::c8 ? 4 : item;
     for (std::size_t i = 0; i < bytes; i += word) std::reverse(a.data.data() + i, a.data.data() + i + word);
   }
-  if (header.fortran_order && a.shape.rank() > 1) a.data = from_fortran(a.data, a.shape, item);
+  if (header.fortran_order && a.shape.rank() > 1)
+    a.data = in_memory(stream.name(), [&] { return from_fortran(a.data, a.shape, item); });
   return a;
 }
 

@@ -51,6 +51,13 @@ public:
     }
     return found->second;
   }
+  /// The array of that name as a tensor; what cannot be converted gives an Error that names file and array.
+  template <class T>
+  [[nodiscard]] Tensor<T> as(const std::string& name) const {
+    const NpyArray& array = (*this)[name];
+    const std::string where = source_ + ", array \"" + name + "\"";
+    return io::naming(where, [&] { return io::in_memory("memory", [&] { return array.as<T>(); }); });
+  }
   /// All names, sorted.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> list;
@@ -73,10 +80,7 @@ inline NpzFile read_npz(const io::Path& path) {
   const io::ZipReader zip(path);
   std::map<std::string, NpyArray> arrays;
   for (const io::ZipEntry& e : zip.entries()) {
-    if (!e.name.ends_with(".npy")) {
-      static_cast<void>(zip.locate(e));  // a damaged name must not make an array vanish
-      continue;
-    }
+    if (!e.name.ends_with(".npy")) continue;
     zip.read(e, [&](io::ByteStream& stream) { arrays[io::npz_key(e.name)] = io::read_npy(stream); });
   }
   return NpzFile(zip.file().name(), std::move(arrays));

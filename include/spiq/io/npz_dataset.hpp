@@ -12,27 +12,25 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
 
 /// A data set in memory, from one `.npz` file or from all `.npz` files of a folder in the order of their names. Each
 /// holds `images` [n, c, h, w] or [n, h, w] (one channel), as bytes (which count as byte / 255) or as floats in [0, 1],
-/// and `labels` [n] of whole numbers >= 0.
+/// and `labels` [n] of whole numbers in [0, 2^20).
 class NpzDataset {
+  /// Far above any real set. Networks have an output for every class: a damaged label must not ask for a billion.
+  static constexpr int most_classes = 1 << 20;
+
 public:
   /// Throws spiq::Error naming file, array, expected and found where a file is unreadable or does not fit the others.
   explicit NpzDataset(const io::Path& path) {
-    std::vector<io::Path> files;
-    if (std::filesystem::is_directory(path)) {
-      for (const auto& entry : std::filesystem::directory_iterator(path))
-        if (entry.path().extension() == ".npz") files.push_back(entry.path());
-      std::sort(files.begin(), files.end());
-      if (files.empty()) SPIQ_THROW("folder '" + path.string() + "'", "at least one .npz file", "none");
-    } else {
-      files.push_back(path);
+    for (const io::Path& file : files_of(path)) {
+      const NpzFile arrays = read_npz(file);
+      io::in_memory(arrays.source(), [&] { append(arrays); });
     }
-    for (const io::Path& file : files) append(read_npz(file));
   }
 
   [[nodiscard]] std::size_t size() const { return labels_.size(); }
@@ -49,6 +47,20 @@ public:
   }
 
 private:
+  /// `path` itself, or the archives of that folder, sorted.
+  static std::vector<io::Path> files_of(const io::Path& path) {
+    std::error_code failed;
+    if (!std::filesystem::is_directory(path, failed)) return {path};
+    std::vector<io::Path> files;
+    std::filesystem::directory_iterator entry(path, failed);
+    for (const std::filesystem::directory_iterator end; !failed && entry != end; entry.increment(failed))
+      if (entry->path().extension() == ".npz") files.push_back(entry->path());
+    if (failed) SPIQ_THROW("folder '" + path.string() + "'", "a readable folder", failed.message());
+    if (files.empty()) SPIQ_THROW("folder '" + path.string() + "'", "at least one .npz file", "none");
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+
   void append(const NpzFile& file) {
     const NpyArray &images = file["images"], &labels = file["labels"];
     const Extents& e = images.shape;
@@ -63,18 +75,19 @@ private:
       SPIQ_THROW(file.source() + ", array \"images\"", "images of " + to_string(shape_), to_string(shape));
     if (labels.shape.rank() != 1 || labels.shape[0] != e[0])
       SPIQ_THROW(file.source() + ", array \"labels\"", "extents (" + std::to_string(e[0]) + ")", to_string(labels.shape));
-    const Tensor<int> values = labels.as<int>();
+    const Tensor<int> values = file.as<int>("labels");
     for (const int v : values.span())
-      if (v < 0) SPIQ_THROW(file.source() + ", array \"labels\"", "numbers >= 0", std::to_string(v));
+      if (v < 0 || v >= most_classes)
+        SPIQ_THROW(file.source() + ", array \"labels\"", "numbers in [0, " + std::to_string(most_classes) + ")", std::to_string(v));
     const bool bytes = images.dtype == NpyType::u1;
     if (!labels_.empty() && bytes != floats_.empty())
       SPIQ_THROW(file.source() + ", array \"images\"", bytes ? "floats, as in the files before" : "bytes, as in the files before",
                  bytes ? "bytes" : "floats");
     if (bytes) {
-      const Tensor<std::uint8_t> all = images.as<std::uint8_t>();
+      const Tensor<std::uint8_t> all = file.as<std::uint8_t>("images");
       bytes_.insert(bytes_.end(), all.span().begin(), all.span().end());
     } else {
-      const Tensor<float> all = images.as<float>();
+      const Tensor<float> all = file.as<float>("images");
       for (const float v : all.span())
         if (!(v >= 0.0f && v <= 1.0f))
           SPIQ_THROW(file.source() + ", array \"images\"", "values in [0, 1]", std::to_string(v));

@@ -57,9 +57,10 @@ enum class Coding { stored, deflate, gzip };
 /// Memory: 64 KiB of input at a time; nothing is unpacked that is not asked for.
 class ByteStream {
 public:
-  /// `name` is how messages call the range ("'x.npz' member 'w.npy'").
-  ByteStream(const File& file, std::string name, std::uint64_t begin, std::uint64_t length, Coding coding)
-      : file_(file), name_(std::move(name)), begin_(begin), length_(length), coding_(coding) {
+  /// `name` is how messages call the range ("'x.npz' member 'w.npy'"); no more than `most` bytes may come out of it.
+  ByteStream(const File& file, std::string name, std::uint64_t begin, std::uint64_t length, Coding coding,
+             std::uint64_t most = std::numeric_limits<std::uint64_t>::max())
+      : file_(file), name_(std::move(name)), begin_(begin), length_(length), coding_(coding), most_(most) {
     if (begin > file.size() || length > file.size() - begin)
       bad_file(name_, begin, std::to_string(length) + " bytes",
                std::to_string(begin > file.size() ? 0 : file.size() - begin) + " before the end of the file");
@@ -87,11 +88,13 @@ public:
   [[nodiscard]] std::uint64_t position() const { return position_; }
   /// CRC-32 of the bytes handed out so far.
   [[nodiscard]] std::uint32_t crc() const { return crc_; }
-  /// No more than this many bytes can still come: exact for stored data; deflate expands by less than 1033 to one.
+  /// No more than this many bytes can still come: exact for stored data; deflate expands by less than 1033 to
+  /// one, and never beyond what the archive promises.
   [[nodiscard]] std::uint64_t limit() const {
     if (coding_ == Coding::stored) return length_ - position_;
-    const std::uint64_t most =
+    const std::uint64_t expanded =
         length_ > std::numeric_limits<std::uint64_t>::max() / 1040 ? ~std::uint64_t{0} : 1033 * (length_ + 1);
+    const std::uint64_t most = std::min(expanded, most_);
     return most - std::min(most, position_);
   }
 
@@ -116,6 +119,7 @@ public:
   }
   /// Reads `count` bytes into a container that grows with them: a lying promise in front of compressed data costs no
   /// more memory than the bytes that really come. `resize(n)` makes it n bytes long, keeps those it has, returns all.
+  /// Stored bytes are there when they are promised, so they come in one go. Too little memory for them is an Error.
   template <class Resize>
   void read_growing(std::uint64_t count, std::string_view what, const Resize& resize) {
     require(count, what);
@@ -123,7 +127,8 @@ public:
     for (std::size_t done = 0; done < total;) {
       const std::size_t next =
           coding_ == Coding::stored ? total : std::min(total, std::max(2 * done, std::size_t{1} << 22));
-      const std::span<std::byte> all = resize(next);
+      const std::span<std::byte> all =
+          in_memory(name_ + ", " + std::to_string(next) + " bytes of " + std::string(what), [&] { return resize(next); });
       read(all.subspan(done), what);
       done = next;
     }
@@ -192,6 +197,7 @@ private:
   std::uint64_t begin_;
   std::uint64_t length_;
   Coding coding_;
+  std::uint64_t most_;
   std::uint64_t position_ = 0;
   std::uint32_t crc_ = 0;
 #if SPIQ_HAS_ZLIB

@@ -26,6 +26,7 @@ namespace io {
 /// One member, as the central directory describes it.
 struct ZipEntry {
   std::string name;
+  std::uint16_t flags = 0;
   std::uint16_t method = 0;  ///< 0 stored, 8 deflated
   std::uint32_t crc = 0;
   std::uint64_t packed_size = 0;
@@ -33,9 +34,12 @@ struct ZipEntry {
   std::uint64_t header = 0;  ///< offset of the local header
 };
 
-/// Reads the directory of an archive; members are opened one by one. Throws spiq::Error on anything inconsistent,
-/// overlapping members included, so that no archive unpacks to more than its own size justifies.
+/// Reads the directory of an archive and the local header of every member; their content is read one by one. Throws
+/// spiq::Error on anything inconsistent: a local header that says other than the directory (other readers would see
+/// another archive), members that overlap (a small file could hold the same bytes many times).
 class ZipReader {
+  static constexpr std::uint64_t streamed = 1u << 3;  ///< flag: CRC and sizes follow the data, the local header has none
+
 public:
   explicit ZipReader(const Path& path) : file_(path) { read_directory(); }
 
@@ -52,6 +56,7 @@ public:
     std::string name(name_size, '\0');
     file_.read(e.header + 30, std::as_writable_bytes(std::span(name)), "a member name");
     if (name != e.name) bad_file(file_.name(), e.header + 30, "member name \"" + e.name + "\"", "another one");
+    check_local(e, h, static_cast<std::size_t>(extra_size));
     const std::uint64_t begin = e.header + 30 + name_size + extra_size;
     if (begin > directory_ || e.packed_size > directory_ - begin)
       bad_file(file_.name(), begin, std::to_string(e.packed_size) + " bytes of member \"" + e.name + "\"",
@@ -64,7 +69,7 @@ public:
   void read(const ZipEntry& e, Use&& use) const {
     const std::uint64_t begin = locate(e);
     ByteStream stream(file_, file_.name() + " member '" + e.name + "'", begin, e.packed_size,
-                      e.method == 0 ? Coding::stored : Coding::deflate);
+                      e.method == 0 ? Coding::stored : Coding::deflate, e.size);
     stream.require(e.size, "content");
     use(stream);
     if (stream.position() != e.size)
@@ -75,6 +80,55 @@ public:
   }
 
 private:
+  /// Flags that change what the bytes mean: encryption, sizes behind the data, patches, strong encryption, masking.
+  static constexpr std::uint64_t meaning = 1u | streamed | 1u << 5 | 1u << 6 | 1u << 13;
+
+  /// Holds the local header `h` of a member against the directory.
+  void check_local(const ZipEntry& e, std::span<const std::byte> h, std::size_t extra_size) const {
+    const auto same = [&](std::size_t offset, const std::string& what, std::uint64_t promised, std::uint64_t found) {
+      const auto text = [&](std::uint64_t v) {
+        return offset == 14 ? hex32(static_cast<std::uint32_t>(v)) : std::to_string(v);
+      };
+      if (promised != found)
+        bad_file(file_.name(), e.header + offset,
+                 what + " " + text(promised) + " of member \"" + e.name + "\", as the directory says", text(found));
+    };
+    same(6, "flags", e.flags & meaning, little_endian(h.subspan(6, 2)) & meaning);
+    same(8, "method", e.method, little_endian(h.subspan(8, 2)));
+    if ((e.flags & streamed) != 0) return;  // checksum and sizes stand behind the data
+    same(14, "CRC-32", e.crc, little_endian(h.subspan(14, 4)));
+    std::uint64_t packed = little_endian(h.subspan(18, 4)), size = little_endian(h.subspan(22, 4));
+    if (packed == 0xffffffffu || size == 0xffffffffu) {
+      std::vector<std::byte> extra(extra_size);
+      file_.read(e.header + 30 + e.name.size(), extra, "an extra field");
+      ZipEntry local;
+      local.packed_size = packed;
+      local.size = size;
+      // Where one size is wide, a local header gives both, unlike a directory entry.
+      read_zip64(local, extra, e.header + 30 + e.name.size(), true);
+      packed = local.packed_size;
+      size = local.size;
+    }
+    same(18, "packed size", e.packed_size, packed);
+    same(22, "size", e.size, size);
+  }
+
+  /// Throws where the bytes of two members, headers included, overlap.
+  void check_ranges() const {
+    struct Range {
+      std::uint64_t begin, end;
+      const std::string* name;
+    };
+    std::vector<Range> ranges;
+    ranges.reserve(entries_.size());
+    for (const ZipEntry& e : entries_) ranges.push_back({e.header, locate(e) + e.packed_size, &e.name});
+    std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+    for (std::size_t i = 1; i < ranges.size(); ++i)
+      if (ranges[i].begin < ranges[i - 1].end)
+        bad_file(file_.name(), ranges[i].begin, "members that lie beside each other",
+                 "\"" + *ranges[i].name + "\" inside \"" + *ranges[i - 1].name + "\"");
+  }
+
   void expect_signature(std::uint64_t offset, std::span<const std::byte> record, std::uint32_t signature) const {
     const auto found = static_cast<std::uint32_t>(little_endian(record.first(4)));
     if (found != signature) bad_file(file_.name(), offset, "zip signature " + hex32(signature), hex32(found));
@@ -131,6 +185,7 @@ private:
       entries_.push_back(std::move(e));
     }
     if (at != limit) bad_file(file_.name(), at, "the end of the directory", std::to_string(limit - at) + " more bytes");
+    check_ranges();
   }
 
   ZipEntry read_entry(std::uint64_t& at, std::uint64_t limit) const {
@@ -142,12 +197,14 @@ private:
       return little_endian(std::span<const std::byte>(h).subspan(offset, bytes));
     };
     ZipEntry e;
+    e.flags = static_cast<std::uint16_t>(field(8, 2));
     e.method = static_cast<std::uint16_t>(field(10, 2));
     e.crc = static_cast<std::uint32_t>(field(16, 4));
     e.packed_size = field(20, 4);
     e.size = field(24, 4);
     e.header = field(42, 4);
-    if ((field(8, 2) & 1) != 0) bad_file(file_.name(), at + 8, "a member without encryption", "an encrypted one");
+    if ((e.flags & meaning & ~streamed) != 0)
+      bad_file(file_.name(), at + 8, "a member without encryption or patches", "flags " + hex32(e.flags));
     if (e.method != 0 && e.method != 8)
       bad_file(file_.name(), at + 10, "method 0 (stored) or 8 (deflated)", std::to_string(e.method));
     const auto name_size = static_cast<std::size_t>(field(28, 2));
@@ -167,8 +224,9 @@ private:
     return e;
   }
 
-  /// Extra field 1 holds, in this order, 64-bit values of those fields that read 0xffffffff.
-  void read_zip64(ZipEntry& e, std::span<const std::byte> extra, std::uint64_t offset) const {
+  /// Extra field 1 holds, in this order, 64-bit values of those fields that read 0xffffffff; with `both` always the two
+  /// sizes.
+  void read_zip64(ZipEntry& e, std::span<const std::byte> extra, std::uint64_t offset, bool both = false) const {
     while (extra.size() >= 4) {
       const auto id = little_endian(extra.first(2));
       const auto length = static_cast<std::size_t>(little_endian(extra.subspan(2, 2)));
@@ -177,7 +235,7 @@ private:
       if (id == 1) {
         std::span<const std::byte> values = extra.first(length);
         for (std::uint64_t* wide : {&e.size, &e.packed_size, &e.header}) {
-          if (*wide != 0xffffffffu) continue;
+          if (*wide != 0xffffffffu && !(both && wide != &e.header)) continue;
           if (values.size() < 8) bad_file(file_.name(), offset, "a 64-bit value in the zip64 field", "its end");
           *wide = little_endian(values.first(8));
           values = values.subspan(8);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/kernel/elementwise.hpp>
+#include <spiq/kernel/qcfs.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -73,7 +74,6 @@ struct Qcfs {
     explicit SPIQ_INLINE On(const Qcfs& q)
         : lambda_(V::broadcast(q.lambda)),
           levels_(V::broadcast(static_cast<float>(q.levels))),
-          half_(V::broadcast(0.5f)),
           lower_(V::broadcast(q.lower())),
           upper_(V::broadcast(q.upper())) {}
     [[nodiscard]] SPIQ_INLINE V value(V z) const { return lambda_ * share(clipped(z) / lambda_); }
@@ -89,16 +89,15 @@ struct Qcfs {
     /// of operands keeps NaN.
     [[nodiscard]] SPIQ_INLINE V clipped(V z) const { return min(upper_, max(lower_, z)); }
     /// floor(v L + 1/2) / L, which lies in [0, 1] for clipped arguments.
-    [[nodiscard]] SPIQ_INLINE V share(V v) const { return floor(rounded(v * levels_) + half_) / levels_; }
+    [[nodiscard]] SPIQ_INLINE V share(V v) const { return qcfs_level(v, levels_) / levels_; }
 
-    V lambda_, levels_, half_, lower_, upper_;
+    V lambda_, levels_, lower_, upper_;
   };
 
 private:
   [[nodiscard]] float step(float z) const noexcept {
     using S = simd::vec<float, simd::scalar>;
-    const S v{z / lambda}, l{static_cast<float>(levels)};
-    return floor(rounded(v * l) + S{0.5f}).v;
+    return qcfs_level(S{z / lambda}, S{static_cast<float>(levels)}).v;
   }
   /// The last float in direction `sign` that holds, from a guess a few units away.
   template <class Holds>

@@ -2,6 +2,7 @@
 /// Float convolution forward on dense NHWC maps: what training and plain inference call.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/parallel.hpp>
 #include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/packed_conv.hpp>
@@ -62,6 +63,7 @@ public:
   /// Convolves `samples` maps; `bias` holds one value per output channel or is null. `threads` as in parallel_for.
   void run(const float* x, const float* bias, float* y, std::size_t samples, int threads = 1) const noexcept {
     const std::size_t blocks = conv_.blocks();
+    SPIQ_ASSERT(blocks > 0);  // packed
     const bool by_sample = samples > 1;
     parallel_for(by_sample ? samples : blocks, 1, threads, [&](std::size_t begin, std::size_t end, int) {
       if (by_sample)

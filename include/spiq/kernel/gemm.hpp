@@ -6,6 +6,7 @@
 /// product (tile_bank.hpp).
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/storage.hpp>
 #include <spiq/kernel/tile_bank.hpp>
 
@@ -138,10 +139,13 @@ void gemm(GemmShape s, const float* a, std::size_t lda, bool trans_a, const floa
   constexpr int block_n = static_cast<int>(Work::block_n);
   static_assert(block_m % strip == 0 && block_n % width == 0);
   if (s.m <= 0 || s.n <= 0) return;
+  SPIQ_ASSERT(ldc >= static_cast<std::size_t>(s.n));
   if (s.k <= 0) {
     for (int i = 0; i < s.m && !accumulate; ++i) std::fill_n(c + static_cast<std::size_t>(i) * ldc, s.n, 0.0f);
     return;
   }
+  SPIQ_ASSERT(lda >= static_cast<std::size_t>(trans_a ? s.m : s.k));
+  SPIQ_ASSERT(ldb >= static_cast<std::size_t>(trans_b ? s.k : s.n));
   workspace.reserve();
   const auto row_a = static_cast<std::ptrdiff_t>(lda), row_b = static_cast<std::ptrdiff_t>(ldb);
   const auto row_c = static_cast<std::ptrdiff_t>(ldc);

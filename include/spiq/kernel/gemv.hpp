@@ -2,6 +2,7 @@
 /// Matrix-vector product of a row-major float matrix, one thread.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/simd/simd.hpp>
 
 #include <algorithm>
@@ -81,6 +82,7 @@ SPIQ_INLINE void gemv_columns(const float* a, std::ptrdiff_t lda, const float* x
 template <class Arch = simd::best>
 void gemv(std::size_t m, std::size_t n, const float* a, std::size_t lda, bool trans, const float* x, float* y,
           bool accumulate = false) noexcept {
+  SPIQ_ASSERT(lda >= n || m <= 1);
   constexpr std::size_t rows = 8;
   const auto stride = static_cast<std::ptrdiff_t>(lda), columns = static_cast<std::ptrdiff_t>(n);
   std::size_t i = 0;

@@ -6,6 +6,8 @@
 #include <spiq/core/shape.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 
 SPIQ_BEGIN_NAMESPACE
@@ -25,6 +27,7 @@ struct ConvGeometry {
 
   constexpr bool operator==(const ConvGeometry&) const = default;
 
+  /// Output extents; only of valid numbers (a stride of 0 divides by zero).
   [[nodiscard]] constexpr int out_h() const { return (in.height + 2 * pad_h - dilation_h * (kernel_h - 1) - 1) / stride_h + 1; }
   [[nodiscard]] constexpr int out_w() const { return (in.width + 2 * pad_w - dilation_w * (kernel_w - 1) - 1) / stride_w + 1; }
   [[nodiscard]] constexpr Shape out() const { return {out_h(), out_w(), out_channels}; }
@@ -53,11 +56,14 @@ struct ConvGeometry {
   [[nodiscard]] constexpr std::size_t macs() const {
     return real_taps() * static_cast<std::size_t>(group_in()) * static_cast<std::size_t>(out_channels);
   }
+  /// Whether the numbers describe a convolution, and none of the members above leaves the range of int: what is asked
+  /// here may come from a file, so it is computed in 64 bits.
   [[nodiscard]] constexpr bool valid() const {
     return in.valid() && out_channels > 0 && kernel_h > 0 && kernel_w > 0 && stride_h > 0 && stride_w > 0 &&
            pad_h >= 0 && pad_w >= 0 && dilation_h > 0 && dilation_w > 0 && groups > 0 && in.channels % groups == 0 &&
-           out_channels % groups == 0 && in.height + 2 * pad_h > dilation_h * (kernel_h - 1) &&
-           in.width + 2 * pad_w > dilation_w * (kernel_w - 1);
+           out_channels % groups == 0 && fits(in.height, pad_h, dilation_h, kernel_h, stride_h) &&
+           fits(in.width, pad_w, dilation_w, kernel_w, stride_w) &&
+           std::int64_t{kernel_h} * kernel_w <= most / group_in();
   }
   /// A linear map from `inputs` to `outputs` features.
   static constexpr ConvGeometry linear(int inputs, int outputs) {
@@ -65,6 +71,15 @@ struct ConvGeometry {
     g.in = {1, 1, inputs};
     g.out_channels = outputs;
     return g;
+  }
+
+private:
+  static constexpr std::int64_t most = std::numeric_limits<int>::max();
+
+  /// One axis: the kernel lies inside the padded input, and every position that a loop computes is an int.
+  static constexpr bool fits(std::int64_t n, std::int64_t pad, std::int64_t dilation, std::int64_t k, std::int64_t stride) {
+    const std::int64_t padded = n + 2 * pad;
+    return padded > dilation * (k - 1) && padded <= most && stride <= most - padded;
   }
 };
 

@@ -5,6 +5,7 @@
 /// an output row of one step reads only input rows of that step, so all steps of a position lie side by side.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/storage.hpp>
 #include <spiq/kernel/geometry.hpp>
 #include <spiq/kernel/linear.hpp>
@@ -66,6 +67,8 @@ public:
   SPIQ_INLINE void run_blocks(const Input* x, std::size_t row_stride, int steps, std::size_t first_sample,
                               std::size_t last_sample, std::size_t first_block, std::size_t last_block,
                               Sink& sink) const noexcept {
+    SPIQ_ASSERT(blocks() > 0 && first_block <= last_block && last_block <= blocks() && steps > 0);
+    SPIQ_ASSERT(row_stride >= static_cast<std::size_t>(geometry_.in.channels) && row_stride % Element::group == 0);
     if (first_sample >= last_sample) return;
     Call call{
         x, static_cast<std::ptrdiff_t>(row_stride), steps, first_sample, last_sample, first_block, last_block, &sink,

@@ -66,8 +66,6 @@ inline void check(const PoolGeometry& g) {
                    std::to_string(g.pad_h) + "x" + std::to_string(g.pad_w));
 }
 
-namespace detail {
-
 /// Real pixels of one window, and the number its sum is divided by.
 struct PoolWindow {
   int y0, y1, x0, x1;
@@ -85,6 +83,8 @@ struct PoolWindow {
     weight = area > 0 ? 1.0f / static_cast<float>(area) : 0.0f;
   }
 };
+
+namespace detail {
 
 /// Offset of pixel (y, x) of a sample.
 inline std::size_t pixel_offset(const Shape& s, int y, int x) {
@@ -156,6 +156,7 @@ SPIQ_INLINE PoolMaximum<V> pool_maximum(Access access, const float* p, std::size
 template <class Arch = simd::best>
 void average_pool_forward(const PoolGeometry& g, const float* x, float* y, std::size_t samples,
                           int threads = 1) noexcept {
+  SPIQ_ASSERT(g.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(g.in.channels);
   const std::size_t row = static_cast<std::size_t>(g.in.width) * channels;
@@ -176,7 +177,7 @@ void average_pool_forward(const PoolGeometry& g, const float* x, float* y, std::
         });
         continue;
       }
-      const detail::PoolWindow w(g, oy, ox);
+      const PoolWindow w(g, oy, ox);
       const V weight = V::broadcast(w.weight);
       for_vectors<V>(0, channels, [&](auto access, std::size_t c) SPIQ_LAMBDA_INLINE {
         V total = V::zero();
@@ -193,6 +194,7 @@ void average_pool_forward(const PoolGeometry& g, const float* x, float* y, std::
 template <class Arch = simd::best>
 void average_pool_backward(const PoolGeometry& g, const float* dy, float* dx, std::size_t samples,
                            int threads = 1) noexcept {
+  SPIQ_ASSERT(g.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(g.in.channels);
   const std::size_t row = static_cast<std::size_t>(g.in.width) * channels;
@@ -217,7 +219,7 @@ void average_pool_backward(const PoolGeometry& g, const float* dy, float* dx, st
           });
           continue;
         }
-        const detail::PoolWindow w(g, oy, ox);
+        const PoolWindow w(g, oy, ox);
         const V weight = V::broadcast(w.weight);
         for (int iy = w.y0; iy < w.y1; ++iy)
           for (int ix = w.x0; ix < w.x1; ++ix) {
@@ -234,6 +236,7 @@ void average_pool_backward(const PoolGeometry& g, const float* dy, float* dx, st
 template <class Arch = simd::best>
 void max_pool_forward(const PoolGeometry& g, const float* x, float* y, std::size_t samples,
                       int threads = 1) noexcept {
+  SPIQ_ASSERT(g.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(g.in.channels);
   const std::size_t row = static_cast<std::size_t>(g.in.width) * channels;
@@ -251,7 +254,7 @@ void max_pool_forward(const PoolGeometry& g, const float* x, float* y, std::size
         });
         continue;
       }
-      const detail::PoolWindow w(g, oy, ox);
+      const PoolWindow w(g, oy, ox);
       for_vectors<V>(0, channels, [&](auto access, std::size_t c) SPIQ_LAMBDA_INLINE {
         access.store(detail::pool_maximum<V>(access, w, g.in, from, c).value, pixel + c);
       });
@@ -264,6 +267,7 @@ void max_pool_forward(const PoolGeometry& g, const float* x, float* y, std::size
 template <class Arch = simd::best>
 void max_pool_backward(const PoolGeometry& g, const float* x, const float* dy, float* dx, std::size_t samples,
                        int threads = 1) noexcept {
+  SPIQ_ASSERT(g.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(g.in.channels);
   const std::size_t row = static_cast<std::size_t>(g.in.width) * channels;
@@ -289,7 +293,7 @@ void max_pool_backward(const PoolGeometry& g, const float* x, const float* dy, f
           });
           continue;
         }
-        const detail::PoolWindow w(g, oy, ox);
+        const PoolWindow w(g, oy, ox);
         const float* const pixel = dy + sample * out.size() + detail::pixel_offset(out, oy, ox);
         for_vectors<V>(0, channels, [&](auto access, std::size_t c) SPIQ_LAMBDA_INLINE {
           const V winner = detail::pool_maximum<V>(access, w, g.in, from, c).tap;
@@ -310,6 +314,7 @@ void max_pool_backward(const PoolGeometry& g, const float* x, const float* dy, f
 template <class Arch = simd::best>
 void global_average_pool_forward(const Shape& in, const float* x, float* y, std::size_t samples,
                                  int threads = 1) noexcept {
+  SPIQ_ASSERT(in.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(in.channels);
   const V weight = V::broadcast(1.0f / static_cast<float>(in.pixels()));
@@ -327,6 +332,7 @@ void global_average_pool_forward(const Shape& in, const float* x, float* y, std:
 template <class Arch = simd::best>
 void global_average_pool_backward(const Shape& in, const float* dy, float* dx, std::size_t samples,
                                   int threads = 1) noexcept {
+  SPIQ_ASSERT(in.valid());
   using V = typename simd::traits<Arch>::f32;
   const auto channels = static_cast<std::size_t>(in.channels);
   const V weight = V::broadcast(1.0f / static_cast<float>(in.pixels()));

@@ -2,6 +2,7 @@
 /// Products: what a synapse multiplies with. Each packs folded weights once and then runs on any packing it can read.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/kernel/conv.hpp>
 #include <spiq/kernel/sink.hpp>
@@ -73,6 +74,7 @@ struct DirectProduct {
 
   template <class P, class Sink>
   void run(const Buffer<P>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
+    SPIQ_ASSERT(in.shape == packed.geometry().in && 0 <= first && first <= last && in.holds(last));
     if constexpr (std::is_same_v<P, Native>) {
       packed.run(in.data.data(), in.stride, in.steps, static_cast<std::size_t>(first), static_cast<std::size_t>(last), sink);
     } else {
@@ -80,6 +82,7 @@ struct DirectProduct {
       const std::size_t out_rows = packed.geometry().out().pixels() * static_cast<std::size_t>(in.steps);
       const std::size_t stride = row_elements();
       const int channels = packed.geometry().in.channels;
+      SPIQ_ASSERT(scratch.size() >= in_rows * stride);
       for (int n = first; n < last; ++n) {
         const auto sample = static_cast<std::size_t>(n);
         for (std::size_t r = 0; r < in_rows; ++r)
@@ -124,8 +127,11 @@ struct DenseS16 : detail::DirectProduct<Arch, ElementS16, packing::pixels, std::
   static std::vector<std::int16_t> integers(const FoldedWeights& w) {
     std::vector<std::int16_t> q(w.weight.size());
     const std::size_t fan_in = static_cast<std::size_t>(w.geometry.fan_in());
-    for (std::size_t i = 0; i < q.size(); ++i)
-      q[i] = static_cast<std::int16_t>(std::lround(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]));
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      const double steps = std::round(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]);
+      SPIQ_ASSERT(std::abs(steps) <= 32767);  // false for NaN, too
+      q[i] = static_cast<std::int16_t>(steps);
+    }
     return q;
   }
 };

@@ -120,6 +120,7 @@ public:
   /// y = conv(x, w) + bias (null: none) on dense maps x [samples][H][W][in], y [samples][H][W][out]. Allocates the
   /// workspace when it has not yet seen so many threads.
   void run(const float* x, const float* bias, float* y, std::size_t samples, int threads = 1) {
+    SPIQ_ASSERT(geometry_.valid());  // packed
     const auto workers = static_cast<std::size_t>(threads <= 0 ? max_threads() : threads);
     if (workspace_.size() < workers * scratch_floats()) workspace_.resize(workers * scratch_floats());
     const auto chunk = static_cast<std::size_t>(chunk_);

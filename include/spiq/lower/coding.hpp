@@ -19,6 +19,9 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace lowering {
 
+/// Time steps that counts of spikes can hold.
+inline constexpr int most_steps = 65535;
+
 template <class Activation>
 inline constexpr bool is_qcfs = requires(const Activation& a) { a.lambda; a.levels; };
 
@@ -154,6 +157,7 @@ struct Coding<target::Exact> {
     c.amplitude = threshold(a);
     c.channel_amplitude.clear();
     c.max_level = c.max_word = a.levels;
+    c.word_limit = 255;
   }
 };
 
@@ -172,8 +176,9 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
 
   /// Throws unless the target makes sense.
   static void check(const target_type& t) {
-    if (t.conversion.steps < 1)
-      SPIQ_THROW("conversion::Qcfs", "at least 1 time step", std::to_string(t.conversion.steps));
+    if (t.conversion.steps < 1 || t.conversion.steps > most_steps)
+      SPIQ_THROW("conversion::Qcfs", "1 to " + std::to_string(most_steps) + " time steps",
+                 std::to_string(t.conversion.steps));
   }
   template <class A>
   static double threshold(const A& a) {
@@ -224,6 +229,7 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
     c.channel_amplitude.clear();
     c.max_level = a.levels;
     c.max_word = std::is_same_v<Form, form::spikes> ? 1 : a.levels;
+    c.word_limit = 255;
   }
 };
 

@@ -11,7 +11,8 @@ SPIQ_BEGIN_NAMESPACE
 
 /// What an edge of the network carries, known at compile time.
 namespace signal {
-/// Real numbers: images, currents, activations of a float network.
+/// Real numbers: images, currents, activations of a float network; in exact arithmetic the sums that only a read-out
+/// or a join can read.
 struct real {};
 /// Integers in units of an amplitude: spikes, counts, levels, image bytes.
 struct discrete {};
@@ -27,6 +28,7 @@ struct Context {
   std::vector<double> channel_amplitude;  ///< per channel, where it differs (image bytes); else empty
   int max_level = 0;          ///< largest unit count of a neuron, summed over the steps; 0: not bounded (reals)
   int max_word = 0;           ///< largest unit count in one stored word: of one step, or of all where counts may travel
+  int word_limit = 255;       ///< what a stored word holds: spikes and levels are bytes, centred image bytes int16
   std::string prefix;         ///< "4.body."
 
   [[nodiscard]] double amplitude_of(int channel) const {

@@ -93,7 +93,7 @@ struct JoinDraft<Product, MakeEpilogue, PackOf<std::index_sequence<IB...>, B...>
   template <class Up>
   using body_edges = negotiate<Up, Packings<current>, B...>;
   // The join itself reads the shortcut, in any packing that its epilogue admits.
-  using readable = meet_t<Packings<current, packing::counts, packing::by_channel, packing::levels>,
+  using readable = meet_t<Packings<current, packing::counts, packing::by_channel, packing::levels, packing::pixels>,
                           typename Epilogue::admits>;
   template <class Up>
   using shortcut_edges = negotiate<Up, readable, S...>;

@@ -2,6 +2,7 @@
 /// `lower`: a trained network becomes an executable one.
 #pragma once
 
+#include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/nn/network.hpp>
 
@@ -36,23 +37,31 @@ void set_input(exec::InputStage& stage, Context& context, const Normalization& n
   const auto is = [](const auto& values, float x) {
     return std::all_of(values.begin(), values.end(), [x](float v) { return v == x; });
   };
+  for (const float m : normalization.mean)
+    if (!std::isfinite(m)) SPIQ_THROW("lowering: mean of the input", "a finite number", std::to_string(m));
+  for (const float s : normalization.std)
+    if (!(s > 0.0F) || !std::isfinite(s) || !std::isfinite(1.0F / s))
+      SPIQ_THROW("lowering: standard deviation of the input", "a positive number with a finite reciprocal", std::to_string(s));
   if (Numbers::exact || !is(normalization.mean, 0.0F) || !is(normalization.std, 1.0F)) {
     stage.mean = {normalization.mean.begin(), normalization.mean.end()};
     stage.deviation = {normalization.std.begin(), normalization.std.end()};
   }
   if constexpr (Numbers::exact) {
-    for (const float m : normalization.mean)
+    for (const float m : normalization.mean) {
+      if (!(m >= -127.0F && m <= 128.0F))  // centred bytes stay 16-bit
+        SPIQ_THROW("lowering to exact arithmetic: mean of the input", "within [-127, 128]", std::to_string(m));
       if (std::abs(255.0F * m - std::round(255.0F * m)) > 1e-3F)
         SPIQ_THROW("lowering to exact arithmetic: mean of the input",
                    "a multiple of 1/255 (as Normalization::set makes it), so that centred bytes are integers",
                    std::to_string(m));
+    }
     int reach = 255;
     for (const float m : normalization.mean) {
       const int centre = static_cast<int>(std::lround(255.0F * m));
       reach = std::max({reach, std::abs(centre), std::abs(255 - centre)});
     }
-    if (reach > 32767) SPIQ_THROW("lowering to exact arithmetic: mean of the input", "within [-127, 128]", "beyond");
-    context.max_level = reach;
+    context.max_level = context.max_word = reach;
+    context.word_limit = 32767;
     context.channel_amplitude.assign(static_cast<std::size_t>(context.shape.channels), 1.0 / 255.0);
     for (std::size_t c = 0; c < stage.deviation.size(); ++c) context.channel_amplitude[c] /= double{stage.deviation[c]};
   }
@@ -73,7 +82,7 @@ auto finish(PackOf<std::index_sequence<I...>, D...>& all, exec::InputStage input
 
 /// Lowers a trained network for a target: folds, chooses packings, packs weights for architecture Arch.
 /// The result is constant while it runs and independent of `net`. Throws spiq::Error where a number of the network
-/// cannot be represented in the target (a threshold that is not positive, an input mean or sums that do not fit exact
+/// cannot be represented in the target (one that is not finite, a threshold that is not positive, an input mean or sums that do not fit exact
 /// arithmetic, a pooling sum above 255).
 /// A layer without a rule for the target is a compile-time error that names both.
 template <class Arch = simd::best, class Net, class Target>
@@ -81,7 +90,8 @@ auto lower(const Net& net, const Target& target) {
   using coding = lowering::Coding<Target>;
   using numbers = typename coding::numbers;
   using layers = std::remove_cvref_t<decltype(net.layers)>;
-  if constexpr (!lowering::plan_t<Target, signal::real, layers>::complete) {
+  using input_signal = std::conditional_t<numbers::exact, signal::discrete, signal::real>;
+  if constexpr (!lowering::plan_t<Target, input_signal, layers>::complete) {
     return lowering::Refused{};
   } else {
     if constexpr (requires { coding::check(target); }) coding::check(target);
@@ -89,7 +99,7 @@ auto lower(const Net& net, const Target& target) {
     context.shape = net.in;
     exec::InputStage input;
     lowering::set_input<numbers>(input, context, net.normalization);
-    auto all = lowering::drafts<Arch, Target, signal::real>(target, context, net.layers);
+    auto all = lowering::drafts<Arch, Target, input_signal>(target, context, net.layers);
     exec::Readout readout;
     readout.classes = static_cast<int>(context.shape.size());
     readout.unit = lowering::last_unit(all);

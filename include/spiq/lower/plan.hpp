@@ -28,6 +28,19 @@ struct no_rule {
                 "spiq: this layer has no rule for this target; spiq::lowering::no_rule<layer, target> names both");
 };
 
+/// Whether the layers of a target can read a signal at all. Specialised in rules.hpp.
+template <class Target, class Signal>
+inline constexpr bool readable = true;
+
+/// A layer behind sums that nothing reads: its arguments name the layer and the target.
+template <class Layer, class Target>
+struct sums_refused {
+  static_assert(!std::is_same_v<Layer, Layer>,
+                "spiq: in exact arithmetic no layer reads the plain sums of another; put a Qcfs directly behind each "
+                "convolution, linear layer or residual block (only BatchNorm may stand between) and pool before it or "
+                "behind the Qcfs; spiq::lowering::sums_refused<layer, target> names the layer that would read them");
+};
+
 /// Layers that mean nothing to an executable network: used in training only, or a change of view.
 template <class L>
 inline constexpr bool transparent = requires { requires L::training_only; };
@@ -90,6 +103,9 @@ template <class Target, class Signal, class P, std::size_t I, class... S>
 constexpr auto make_plan() {
   if constexpr (I == Kept<P>::size) {
     return Plan<true, Signal, S...>{};
+  } else if constexpr (!readable<Target, Signal>) {
+    static_cast<void>(sizeof(sums_refused<pack_element_t<Kept<P>::index[I], P>, Target>));
+    return Plan<false, Signal, S...>{};
   } else {
     constexpr std::size_t n = longest<Target, Signal, P, I>();
     if constexpr (n == 0) {

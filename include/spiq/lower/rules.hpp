@@ -8,10 +8,10 @@
 #include <spiq/lower/plan.hpp>
 #include <spiq/nn/dropout.hpp>
 #include <spiq/nn/flatten.hpp>
-#include <spiq/nn/pool.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/seq.hpp>
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +24,11 @@ namespace lowering {
 template <>
 inline constexpr bool transparent<Flatten> = true;
 
+/// Sums of integers end in a neuron, a join or the read-out.
+template <class Target>
+  requires(Coding<Target>::numbers::exact)
+inline constexpr bool readable<Target, signal::real> = false;
+
 /// What a rule needs of an activation, free of its type's arguments.
 struct QcfsNumbers {
   float lambda = 1;
@@ -31,12 +36,13 @@ struct QcfsNumbers {
 };
 struct ReluNumbers {};
 template <class A>
-auto numbers_of_activation(const A& a) {
+auto numbers_of_activation(const A& a, const std::string& path) {
   if constexpr (is_qcfs<A>) {
-    if (!(a.lambda > 0.0F))
-      SPIQ_THROW("threshold of a Qcfs activation", "a positive number", std::to_string(a.lambda));
+    if (!(a.lambda > 0.0F) || !std::isfinite(a.lambda))
+      SPIQ_THROW("layer " + path + ": threshold of its Qcfs activation", "a positive finite number",
+                 std::to_string(a.lambda));
     if (a.levels < 1 || a.levels > 255)
-      SPIQ_THROW("levels of a Qcfs activation", "1 to 255", std::to_string(a.levels));
+      SPIQ_THROW("layer " + path + ": levels of its Qcfs activation", "1 to 255", std::to_string(a.levels));
     return QcfsNumbers{a.lambda, a.levels};
   } else {
     return ReluNumbers{};
@@ -73,7 +79,7 @@ void describe_activation(exec::LayerInfo& info, double threshold, const A& a) {
 template <class Arch, class Target>
 auto draft_store(const Target&, Context& c, const std::string& path, kernel::FoldedWeights w) {
   using numbers = typename Coding<Target>::numbers;
-  if constexpr (numbers::exact) choose_units({{&w, 0, c.max_level}}, 0, 0, "layer " + path);
+  if constexpr (numbers::exact) choose_units({{&w, {}, c.max_level}}, 0, 0, "layer " + path);
   SynapseDraft<typename numbers::template product<Arch>, MakeStore<Target>> draft{std::move(w), {}, {}};
   draft.info = describe(draft.weights, path, c.steps);
   c.shape = draft.weights.geometry.out();
@@ -85,9 +91,9 @@ auto draft_store(const Target&, Context& c, const std::string& path, kernel::Fol
 template <class Arch, class Target, class A>
 auto draft_activation(const Target& t, Context& c, const std::string& path, kernel::FoldedWeights w, const A& layer) {
   using numbers = typename Coding<Target>::numbers;
-  const auto a = numbers_of_activation(layer);
+  const auto a = numbers_of_activation(layer, path);
   const double threshold = Coding<Target>::threshold(a);
-  if constexpr (numbers::exact) choose_units({{&w, 0, c.max_level}}, threshold, a.levels, "layer " + path);
+  if constexpr (numbers::exact) choose_units({{&w, {}, c.max_level}}, threshold, a.levels, "layer " + path);
   SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
       std::move(w), {t, a}, {}};
   draft.info = describe(draft.weights, path, c.steps);
@@ -107,7 +113,7 @@ struct Rule<Target, Signal, W> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w) {
-    return draft_store<Arch>(t, c, path, fold(w, nullptr, c));
+    return draft_store<Arch>(t, c, path, fold(w, nullptr, c, path));
   }
 };
 template <class Target, class Signal, nn::WithWeights W>
@@ -116,7 +122,7 @@ struct Rule<Target, Signal, W, BatchNorm> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm) {
-    return draft_store<Arch>(t, c, path, fold(w, &norm, c));
+    return draft_store<Arch>(t, c, path, fold(w, &norm, c, path));
   }
 };
 template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
@@ -125,7 +131,7 @@ struct Rule<Target, Signal, W, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold(w, nullptr, c), a);
+    return draft_activation<Arch>(t, c, path, fold(w, nullptr, c, path), a);
   }
 };
 template <class Target, class Signal, nn::WithWeights W, Spikable<Target> A>
@@ -134,7 +140,7 @@ struct Rule<Target, Signal, W, BatchNorm, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const W& w, const BatchNorm& norm, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold(w, &norm, c), a);
+    return draft_activation<Arch>(t, c, path, fold(w, &norm, c, path), a);
   }
 };
 // Activations and batch norms with no product before them: a depthwise 1x1 product stands in.
@@ -144,7 +150,7 @@ struct Rule<Target, Signal, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_elementwise(nullptr, c), a);
+    return draft_activation<Arch>(t, c, path, fold_elementwise(nullptr, c, path), a);
   }
 };
 template <class Target, class Signal>
@@ -153,7 +159,7 @@ struct Rule<Target, Signal, BatchNorm> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm) {
-    return draft_store<Arch>(t, c, path, fold_elementwise(&norm, c));
+    return draft_store<Arch>(t, c, path, fold_elementwise(&norm, c, path));
   }
 };
 template <class Target, class Signal, Spikable<Target> A>
@@ -162,110 +168,16 @@ struct Rule<Target, Signal, BatchNorm, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const BatchNorm& norm, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_elementwise(&norm, c), a);
+    return draft_activation<Arch>(t, c, path, fold_elementwise(&norm, c, path), a);
   }
 };
 
-/// Average pooling: integers are summed, and the sum's unit is 1 / window of what it was.
-template <class Target, class Signal>
-PoolDraft<exec::PoolKind::average> draft_average(Context& c, const std::string& path, kernel::PoolGeometry g) {
-  g.in = c.shape;
-  if constexpr (Coding<Target>::numbers::exact && std::is_same_v<Signal, signal::real>)
-    SPIQ_THROW("layer " + path + ": average pooling in exact arithmetic", "an activation before it", "currents");
-  if constexpr (std::is_same_v<Signal, signal::discrete>) {
-    const int window = g.kernel_h * g.kernel_w;
-    const bool ragged = (!g.count_include_pad && (g.pad_h != 0 || g.pad_w != 0)) || g.ceil_mode;
-    if (ragged)
-      SPIQ_THROW("layer " + path + ": average pooling of spikes", "windows of one size", "windows cut by the border");
-    if (c.max_word * window > 255)
-      SPIQ_THROW("layer " + path + ": sum of a pooling window",
-                 "at most 255 (levels times window; use a smaller window or fewer levels, or pool after the last layer)",
-                 std::to_string(c.max_word) + " x " + std::to_string(window));
-    c.amplitude /= window;
-    for (double& a : c.channel_amplitude) a /= window;
-    c.max_level *= window;
-    c.max_word *= window;
-  }
-  c.shape = g.out();
-  exec::LayerInfo info;
-  info.path = path;
-  info.in_steps = c.steps;
-  return {g, info};
-}
-
-template <class Target, class Signal, int K, nn::ConvOption... Options>
-struct Rule<Target, Signal, AvgPool<K, Options...>> {
-  static constexpr bool exists = true;
-  using out = Signal;
-  template <class Arch>
-  static auto apply(const Target&, Context& c, const std::string& path, const AvgPool<K, Options...>& pool) {
-    return draft_average<Target, Signal>(c, path, pool.geometry);
-  }
-};
-template <class Target, class Signal>
-struct Rule<Target, Signal, GlobalAvgPool> {
-  static constexpr bool exists = true;
-  using out = Signal;
-  template <class Arch>
-  static auto apply(const Target&, Context& c, const std::string& path, const GlobalAvgPool&) {
-    kernel::PoolGeometry g;
-    g.in = c.shape;
-    g.kernel_h = g.stride_h = c.shape.height;
-    g.kernel_w = g.stride_w = c.shape.width;
-    return draft_average<Target, Signal>(c, path, g);
-  }
-};
-/// Global average pooling before a linear layer is that layer with its weights spread over the map: no sum of spikes
-/// over a whole map has to fit in a byte.
-template <class Target, nn::WithWeights W>
-struct Rule<Target, signal::discrete, GlobalAvgPool, W> {
-  static constexpr bool exists = true;
-  using out = signal::real;
-  template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool&, const W& w) {
-    Context pooled = c;
-    pooled.shape = {1, 1, c.shape.channels};
-    kernel::FoldedWeights one = fold(w, nullptr, pooled), spread = one;
-    spread.geometry.in = c.shape;
-    spread.geometry.kernel_h = c.shape.height;
-    spread.geometry.kernel_w = c.shape.width;
-    const std::size_t taps = c.shape.pixels();
-    spread.weight.resize(one.weight.size() * taps);
-    for (std::size_t i = 0; i < spread.weight.size(); ++i) spread.weight[i] = one.weight[i / taps] / static_cast<float>(taps);
-    return draft_store<Arch>(t, c, path, std::move(spread));
-  }
-};
-
-template <int K, nn::ConvOption... Options>
-struct Rule<target::Float, signal::real, MaxPool<K, Options...>> {
-  static constexpr bool exists = true;
-  using out = signal::real;
-  template <class Arch>
-  static auto apply(const target::Float&, Context& c, const std::string& path, const MaxPool<K, Options...>& pool) {
-    c.shape = pool.geometry.out();
-    exec::LayerInfo info;
-    info.path = path;
-    return PoolDraft<exec::PoolKind::maximum>{pool.geometry, info};
-  }
-};
-
-/// Sentences for layers that a target refuses, with the remedy; the plan instantiates one, once.
-template <class Layer, class Target>
-struct max_pool_refused {
-  static_assert(!std::is_same_v<Target, Target>,
-                "spiq: max pooling has no exact form between spikes; train with AvgPool instead of MaxPool, or lower to "
-                "target::Float");
-};
+/// A sentence for a layer that a target refuses, with the remedy; the plan instantiates it, once.
 template <class Layer, class Target>
 struct relu_refused {
   static_assert(!std::is_same_v<Target, Target>,
                 "spiq: ReLU has no form in spikes or levels; train with Qcfs<L> instead of ReLU, or lower to "
                 "target::Float");
-};
-template <class Target, class Signal, int K, nn::ConvOption... Options>
-struct Rule<Target, Signal, MaxPool<K, Options...>> {
-  static constexpr bool exists = false;
-  using refusal = max_pool_refused<MaxPool<K, Options...>, Target>;
 };
 template <class Target, class Signal>
   requires(!Spikable<ReLU, Target>)
@@ -300,11 +212,14 @@ auto draft_join(const Target& t, Context& c, const std::string& path, const R& r
   const auto channels = static_cast<std::size_t>(cb.shape.channels);
   draft.numbers.bias.assign(channels, 0.0F);
   if constexpr (numbers::exact) {
-    std::vector<ExactInputs> inputs{{last_weights(draft.body), 0, cb.max_level}};
-    if constexpr (discrete)
-      inputs.push_back({nullptr, cs.amplitude, cs.max_level});
-    else
-      inputs.push_back({last_weights(draft.shortcut), 0, cs.max_level});
+    std::vector<ExactInputs> inputs{{last_weights(draft.body), {}, cb.max_level}};
+    if constexpr (discrete) {
+      std::vector<double> amplitude(channels);
+      for (std::size_t i = 0; i < channels; ++i) amplitude[i] = cs.amplitude_of(static_cast<int>(i));
+      inputs.push_back({nullptr, amplitude, cs.max_level});
+    } else {
+      inputs.push_back({last_weights(draft.shortcut), {}, cs.max_level});
+    }
     if (inputs[0].weights == nullptr || (!discrete && inputs[1].weights == nullptr))
       SPIQ_THROW("layer " + path + ": residual join in exact arithmetic",
                  "branches that end in a convolution or linear layer (or, the shortcut, in spikes)", "another layer");
@@ -328,13 +243,25 @@ auto draft_join(const Target& t, Context& c, const std::string& path, const R& r
   return draft;
 }
 
+/// Whether all layers of both branches have rules; the first that has none has already said so.
+template <class Target, class Signal, class Branch>
+using branch_plan = plan_t<Target, Signal, std::remove_cvref_t<decltype(std::declval<const Branch&>().layers)>>;
+template <class Target, class Signal, class Body, class Shortcut>
+constexpr bool branches_complete() {
+  if constexpr (branch_plan<Target, Signal, Body>::complete)
+    return branch_plan<Target, Signal, Shortcut>::complete;
+  else
+    return false;
+}
+struct branch_refused {};
+
 template <class Target, class Signal, class Body, class Shortcut, Spikable<Target> A>
 struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
-  static constexpr bool exists = true;
+  static constexpr bool exists = branches_complete<Target, Signal, Body, Shortcut>();
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
-    const auto a = numbers_of_activation(layer);
+    const auto a = numbers_of_activation(layer, path);
     int levels = 0;
     if constexpr (requires { a.levels; }) levels = a.levels;
     using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;
@@ -345,7 +272,8 @@ struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
 };
 template <class Target, class Signal, class Body, class Shortcut>
 struct Rule<Target, Signal, Residual<Body, Shortcut>> {
-  static constexpr bool exists = true;
+  static constexpr bool exists = branches_complete<Target, Signal, Body, Shortcut>();
+  using refusal = branch_refused;
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r) {

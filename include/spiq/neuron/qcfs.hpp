@@ -2,6 +2,7 @@
 /// The QCFS activation as a policy on SIMD vectors.
 #pragma once
 
+#include <spiq/kernel/qcfs.hpp>
 #include <spiq/simd/simd.hpp>
 
 #include <cstdint>
@@ -12,11 +13,10 @@ namespace neuron {
 
 /// Quantization clip-floor-shift activation (Bu et al., arXiv 2303.04347, eq. 8), h(z) = lambda / L * level(z).
 struct Qcfs {
-  /// level(z) = clip(floor(z / lambda * L + 1/2), 0, L); ties round up.
+  /// level(z) = clip(floor(z / lambda * L + 1/2), 0, L); ties round up. The order of operands keeps NaN.
   template <class V>
   static SPIQ_INLINE V level(V z, V lambda, V levels) noexcept {
-    const V k = floor(z / lambda * levels + V::broadcast(0.5F));
-    return min(max(k, V::zero()), levels);
+    return min(levels, max(V::zero(), kernel::qcfs_level(z / lambda, levels)));
   }
   /// The same from integers: how many of the L thresholds theta/2, 3 theta/2, ... the biased sum z reaches (theta even).
   template <class V>

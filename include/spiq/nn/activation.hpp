@@ -64,8 +64,8 @@ struct Qcfs {
     nn::Workspace unused;  ///< for the gradient that nobody wants
   };
   Shape in;
-  int levels = L;
-  float lambda = 1.0f;
+  int levels = L;       ///< 1 to 255; `fit` and lowering refuse others
+  float lambda = 1.0f;  ///< above 0, in the unit of the inputs
   float lambda_gradient = 0.0f;
   bool calibrated = false;  ///< lambda was trained, loaded or set
   explicit Qcfs(Shape input) : in(input) {}

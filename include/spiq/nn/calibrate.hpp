@@ -17,9 +17,11 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace nn {
 
-/// Value below which `percent` per cent of the values lie (nearest rank); 0 for none.
+/// Value below which `percent` per cent of the values lie (nearest rank); 0 for none, NaN if one is NaN.
 inline float percentile(std::span<const float> values, double percent) {
   if (values.empty()) return 0.0f;
+  for (const float v : values)
+    if (std::isnan(v)) return v;  // has no rank
   std::vector<float> sorted(values.begin(), values.end());
   const double rank = std::clamp(percent, 0.0, 100.0) / 100.0 * static_cast<double>(sorted.size() - 1);
   const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(std::lround(rank));
@@ -27,7 +29,8 @@ inline float percentile(std::span<const float> values, double percent) {
   return *at;
 }
 
-/// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`.
+/// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`. Throws,
+/// with the network unchanged, where `data` gives other images than it was asked for or values that are not finite.
 template <class Net, class Data>
 void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> indices) {
   constexpr std::size_t most = 20000, batch = 256;
@@ -44,9 +47,7 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
   std::vector<int> labels;
   for (std::size_t first = 0; first < indices.size(); first += batch) {
     const auto chosen = indices.subspan(first, std::min(batch, indices.size() - first));
-    labels.resize(chosen.size());
-    data.fill(chosen, images, std::span<int>(labels));
-    Net::check_images(images);
+    fill_batch<Net>(data, chosen, images, labels);
     for (std::size_t i = 0; i < chosen.size() * channels; ++i) {
       double s = 0, q = 0;
       for (std::size_t p = 0; p < shape.pixels(); ++p) {
@@ -68,8 +69,21 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
   net.normalization.set(mean, deviation);
 }
 
-/// Sets the threshold of every QCFS layer that has none yet to the given percentile of its inputs in the batch that
-/// lies prepared in `cache.input`, layer by layer from the front; at least `minimum`.
+/// Initial threshold of a layer with inputs z: their percentile, or that of |z| where it is not positive, for the
+/// threshold must have the scale of z; 1 where that is 0, too. At least `minimum`. Throws where it is not finite.
+inline float initial_threshold(const std::string& path, std::span<const float> z, double percent, float minimum) {
+  float threshold = percentile(z, percent);
+  if (threshold <= 0.0f) {
+    std::vector<float> magnitudes(z.begin(), z.end());
+    for (float& v : magnitudes) v = std::abs(v);
+    threshold = percentile(magnitudes, percent);
+  }
+  if (!std::isfinite(threshold)) SPIQ_THROW("threshold " + path + "lambda", "finite inputs", std::to_string(threshold));
+  return std::max(threshold > 0.0f ? threshold : 1.0f, minimum);
+}
+
+/// Sets the threshold of every QCFS layer that has none yet by `initial_threshold` from the batch that lies prepared in
+/// `cache.input`, layer by layer from the front.
 template <class Net>
 void choose_thresholds(Net& net, typename Net::Cache& cache, std::size_t samples, const Pass& pass, double percent,
                        float minimum) {
@@ -80,10 +94,10 @@ void choose_thresholds(Net& net, typename Net::Cache& cache, std::size_t samples
   if (!wanted) return;
   cache.logits.resize({samples, Net::outputs});
   net.observe("", cache.input.data(), cache.logits.data(), samples, cache.layers, pass,
-              [&](const std::string&, auto& layer, std::span<const float> input) {
+              [&](const std::string& path, auto& layer, std::span<const float> input) {
                 if constexpr (requires { layer.calibrated; }) {
                   if (layer.calibrated) return;
-                  layer.lambda = std::max(percentile(input, percent), minimum);
+                  layer.lambda = initial_threshold(path, input, percent, minimum);
                   layer.calibrated = true;
                 }
               });

@@ -62,8 +62,12 @@ struct Convolution : Weighted {
 
 /// 2-d convolution with `Out` channels and a `K`x`K` kernel; stride 1 and "same" padding unless tags say otherwise.
 /// {h, w, c} -> {(h + 2 pad - dilation (K - 1) - 1) / stride + 1, likewise, Out}.
+/// Options: `Kernel`, `Stride`, `Padding`, `Dilation`, `Groups` (must divide c and Out), `NoBias`.
 template <int Out, int K, nn::ConvOption... Options>
 struct Conv2d : nn::Convolution {
+  static_assert(nn::options_among<Options...>(nn::kernel_option | nn::stride_option | nn::padding_option |
+                                              nn::dilation_option | nn::groups_option | nn::bias_option),
+                "spiq: Conv2d takes the options Kernel, Stride, Padding, Dilation, Groups and NoBias, each at most once");
   static constexpr const char* name = "Conv2d";
   static constexpr nn::ConvOptions options = nn::conv_options<Options...>(K);
   static constexpr kernel::ConvGeometry geometry_on(Shape in) { return options.geometry(in, Out, options.groups); }
@@ -73,9 +77,15 @@ struct Conv2d : nn::Convolution {
   explicit Conv2d(Shape in) : Convolution(geometry_on(in), options.bias) {}
 };
 
-/// Convolution of each channel with its own `K`x`K` kernel (`Multiplier<M>` kernels, M outputs per channel).
+/// Convolution of each channel with its own `K`x`K` kernel (`Multiplier<M>` kernels, M outputs per channel); stride 1
+/// and "same" padding unless tags say otherwise. {h, w, c} -> {as `Conv2d`, likewise, c M}.
+/// Options: `Kernel`, `Stride`, `Padding`, `Dilation`, `Multiplier`, `NoBias`.
 template <int K, nn::ConvOption... Options>
 struct DepthwiseConv2d : nn::Convolution {
+  static_assert(nn::options_among<Options...>(nn::kernel_option | nn::stride_option | nn::padding_option |
+                                              nn::dilation_option | nn::multiplier_option | nn::bias_option),
+                "spiq: DepthwiseConv2d takes the options Kernel, Stride, Padding, Dilation, Multiplier and NoBias, each "
+                "at most once");
   static constexpr const char* name = "DepthwiseConv2d";
   static constexpr nn::ConvOptions options = nn::conv_options<Options...>(K);
   static constexpr kernel::ConvGeometry geometry_on(Shape in) {

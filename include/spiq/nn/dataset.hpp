@@ -17,13 +17,29 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Labelled images: `size()` of them; `fill` resizes `images` to [n, c, h, w], writes values in [0, 1], and writes one
-/// class number per index.
+/// Labelled images: `size()` of them; `fill` resizes `images` to [n, c, h, w], one image per index, writes values in
+/// [0, 1], and writes one class number per index.
 template <class D>
 concept Dataset = requires(D& data, std::span<const std::uint32_t> indices, Tensor<float>& images, std::span<int> labels) {
   { data.size() } -> std::convertible_to<std::size_t>;
   data.fill(indices, images, labels);
 };
+
+namespace nn {
+
+/// Reads the images `indices` of `data`: `images` becomes [n, c, h, w] in [0, 1], `labels` n class numbers, with n
+/// the number of indices. Throws where the images do not fit `Net` or are not one per index: a data set may be the
+/// user's own, and what follows reads as many images as it asked for.
+template <class Net, class Data>
+void fill_batch(Data& data, std::span<const std::uint32_t> indices, Tensor<float>& images, std::vector<int>& labels) {
+  labels.assign(indices.size(), -1);  // no class: a label that `fill` forgets is refused, not the last batch's
+  data.fill(indices, images, std::span<int>(labels));
+  Net::check_images(images);
+  if (images.extent(0) != indices.size())
+    SPIQ_THROW("data set", std::to_string(indices.size()) + " images", std::to_string(images.extent(0)));
+}
+
+}  // namespace nn
 
 /// Images [n, c, h, w] and labels that lie in memory elsewhere: float in [0, 1], or bytes, which count as byte / 255.
 /// The arrays must outlive the data set.
@@ -46,6 +62,7 @@ public:
   [[nodiscard]] std::span<const T> images() const { return images_; }
   [[nodiscard]] std::span<const int> labels() const { return labels_; }
 
+  /// Images [n, c, h, w] in [0, 1] and labels of `indices`, in their order; throws where one is not below size().
   void fill(std::span<const std::uint32_t> indices, Tensor<float>& images, std::span<int> labels) const {
     const std::size_t n = shape_.size();
     images.resize({indices.size(), static_cast<std::size_t>(shape_.channels), static_cast<std::size_t>(shape_.height),
@@ -85,6 +102,7 @@ public:
 
   [[nodiscard]] std::size_t size() const { return indices_.size(); }
   [[nodiscard]] std::span<const std::uint32_t> indices() const { return indices_; }
+  /// What the whole data set gives for these of the subset's indices; throws where one is not below size().
   void fill(std::span<const std::uint32_t> indices, Tensor<float>& images, std::span<int> labels) {
     chosen_.clear();
     for (const std::uint32_t i : indices) {

@@ -20,15 +20,16 @@ struct Evaluation {
   double accuracy = 0;           ///< share of right predictions
   double loss = 0;               ///< mean cross-entropy
   std::size_t correct = 0;
-  std::vector<int> predictions;  ///< class per image, in the order asked for
+  std::vector<int> predictions;  ///< class per image, in the order asked for; -1 where all logits are NaN
 };
 
 struct EvaluateOptions {
-  int batch = 128;
-  int threads = 0;
+  int batch = 128;  ///< images at a time; less than 1 counts as 1
+  int threads = 0;  ///< 0: as many as OpenMP would use; changes no result
 };
 
-/// Runs the images `indices` of `data` through `net` in evaluation mode, with the buffers of `cache`.
+/// Runs the images `indices` of `data` through `net` in evaluation mode, with the buffers of `cache`. Throws where
+/// `data` gives images that do not fit or are not one per index, or a label that is no class.
 template <class Net, Dataset Data>
 Evaluation evaluate(const Net& net, Data& data, std::span<const std::uint32_t> indices, typename Net::Cache& cache,
                     const EvaluateOptions& options = {}) {
@@ -42,8 +43,7 @@ Evaluation evaluate(const Net& net, Data& data, std::span<const std::uint32_t> i
   result.predictions.reserve(indices.size());
   for (std::size_t first = 0; first < indices.size(); first += batch) {
     const auto chosen = indices.subspan(first, std::min(batch, indices.size() - first));
-    labels.resize(chosen.size());
-    data.fill(chosen, images, std::span<int>(labels));
+    nn::fill_batch<Net>(data, chosen, images, labels);
     const Tensor<float>& logits = net.forward(images, cache, pass);
     pass.pack = false;
     const nn::LossValue loss = CrossEntropy{}(logits, labels, gradient);

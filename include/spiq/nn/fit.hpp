@@ -4,9 +4,11 @@
 
 #include <spiq/nn/calibrate.hpp>
 #include <spiq/nn/evaluate.hpp>
+#include <spiq/nn/fit_check.hpp>
 #include <spiq/nn/fit_options.hpp>
 #include <spiq/nn/fit_state.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
@@ -27,13 +29,16 @@ public:
   Training(Net& net, Data& data, const FitOptions& options)
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
         optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
-    check();
+    check(options, Net::outputs);
+    if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
     split();
+    recipe_ = recipe_of(net, options);
+    if (options.checkpoint.save || options.resume) data_hash_ = data_hash<Net>(data, training_);
   }
 
   History run() {
     if (options_.resume) {
-      restore(net_, optimiser_, parameters_, progress_, fingerprint(), options_.resume());
+      restore(net_, optimiser_, parameters_, progress_, fingerprint(), options_.epochs, options_.resume());
     } else if (options_.normalize && !net_.normalization.chosen) {
       choose_normalization(net_, data_, training_);
     }
@@ -65,27 +70,6 @@ private:
 
   [[nodiscard]] bool out_of_patience() const { return options_.patience > 0 && progress_.stale >= options_.patience; }
 
-  void check() const {
-    const auto need = [](bool good, const char* what, const char* expected, double found) {
-      if (!good) SPIQ_THROW(std::string("FitOptions::") + what, expected, std::to_string(found));
-    };
-    need(options_.epochs >= 0, "epochs", "a number >= 0", options_.epochs);
-    need(options_.batch >= 1, "batch", "a number >= 1", options_.batch);
-    need(std::isfinite(options_.learning_rate) && options_.learning_rate >= 0.0f, "learning_rate", "a finite number >= 0",
-         static_cast<double>(options_.learning_rate));
-    need(options_.label_smoothing >= 0.0f && options_.label_smoothing < 1.0f, "label_smoothing", "a share in [0, 1)",
-         static_cast<double>(options_.label_smoothing));
-    need(options_.weight_decay >= 0.0f && std::isfinite(options_.weight_decay), "weight_decay", "a finite number >= 0",
-         static_cast<double>(options_.weight_decay));
-    need(options_.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(options_.gradient_clip));
-    need(options_.augmentation.shift >= 0 && options_.augmentation.shift < 4096, "augmentation.shift",
-         "pixels in [0, 4095]", options_.augmentation.shift);
-    need(options_.validation_fraction >= 0.0f && options_.validation_fraction < 1.0f, "validation_fraction",
-         "a share in [0, 1)", static_cast<double>(options_.validation_fraction));
-    need(options_.validation_fraction > 0.0f || (options_.patience == 0 && !options_.keep_best), "validation_fraction",
-         "more than 0 where patience or keep_best is set", static_cast<double>(options_.validation_fraction));
-  }
-
   void split() {
     std::vector<std::uint32_t> all(data_.size());
     std::iota(all.begin(), all.end(), 0u);
@@ -104,7 +88,7 @@ private:
 
   [[nodiscard]] Fingerprint fingerprint() const {
     return {static_cast<std::int64_t>(options_.seed), options_.batch, static_cast<std::int64_t>(training_.size()),
-            recipe_of(options_)};
+            static_cast<std::int64_t>(validation_.size()), data_hash_, recipe_, static_cast<std::int64_t>(batches_)};
   }
 
   EpochReport train_epoch(int epoch) {
@@ -118,14 +102,11 @@ private:
     for (std::size_t b = 0; b < batches_; ++b) {
       // Batches of nearly equal size: no small last one with poor statistics.
       const std::size_t first = order.size() * b / batches_, last = order.size() * (b + 1) / batches_;
-      const LossValue value = step(epoch, std::span(order).subspan(first, last - first), report.learning_rate);
-      if (!std::isfinite(value.mean))
-        SPIQ_THROW("fit, epoch " + std::to_string(epoch) + ", batch " + std::to_string(b + 1), "a finite loss",
-                   std::to_string(value.mean) + " (is the learning rate too large?)");
+      report.batch = b + 1;
+      const LossValue value = step(report, std::span(order).subspan(first, last - first));
       loss += value.mean * static_cast<double>(last - first);
       correct += value.correct;
       seen += last - first;
-      report.batch = b + 1;
       report.loss = loss / static_cast<double>(seen);
       report.accuracy = static_cast<double>(correct) / static_cast<double>(seen);
       if (options_.on_batch) options_.on_batch(report);
@@ -140,16 +121,20 @@ private:
     return r;
   }
 
-  LossValue step(int epoch, std::span<const std::uint32_t> indices, double& rate) {
+  static void check_finite(const BatchReport& at, const char* what, double value) {
+    if (!std::isfinite(value))
+      SPIQ_THROW("fit, epoch " + std::to_string(at.epoch) + ", batch " + std::to_string(at.batch),
+                 std::string("a finite ") + what, std::to_string(value) + " (is the learning rate too large?)");
+  }
+
+  // Trains on one batch, the one that `report` names, and notes the learning rate there.
+  LossValue step(BatchReport& report, std::span<const std::uint32_t> indices) {
     const std::uint64_t number = optimiser_.steps();
-    labels_.resize(indices.size());
-    data_.fill(indices, images_, std::span<int>(labels_));
-    Net::check_images(images_);
-    if (images_.extent(0) != indices.size())
-      SPIQ_THROW("data set", std::to_string(indices.size()) + " images", std::to_string(images_.extent(0)));
+    nn::fill_batch<Net>(data_, indices, images_, labels_);
     const Rng seed(options_.seed);
-    options_.augmentation.apply(net_.normalization, seed.split(augmentation_stream).split(static_cast<std::uint64_t>(epoch)),
-                                indices, images_.data(), cache_.input.get(images_.size()), Net::input_shape, options_.threads);
+    const Rng augmentation = seed.split(augmentation_stream).split(static_cast<std::uint64_t>(report.epoch));
+    options_.augmentation.apply(net_.normalization, augmentation, indices, images_.data(), cache_.input.get(images_.size()),
+                                Net::input_shape, options_.threads);
     const Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
     if (number == 0)
       choose_thresholds(net_, cache_, indices.size(), pass, static_cast<double>(options_.threshold_percentile),
@@ -158,15 +143,17 @@ private:
     const LossValue value = options_.loss == LossKind::cross_entropy
                                 ? CrossEntropy{options_.label_smoothing, options_.class_weights}(logits, labels_, dlogits_)
                                 : MeanSquaredError{}(logits, labels_, dlogits_);
+    // Before anything of the network changes: backward moves the running statistics, the optimiser weights and moments.
+    check_finite(report, "loss", value.mean);
     net_.backward(dlogits_, cache_);
-    double scale = 1;
-    if (options_.gradient_clip > 0.0f) {
-      const double norm = gradient_norm(parameters_, options_.threads), most = static_cast<double>(options_.gradient_clip);
-      if (norm > most) scale = most / norm;
-    }
+    const double norm = gradient_norm(parameters_, options_.threads);
+    check_finite(report, "norm of the gradient", norm);
+    const double most = static_cast<double>(options_.gradient_clip);
+    const double scale = most > 0 && norm > most ? most / norm : 1.0;
     const std::size_t total = static_cast<std::size_t>(options_.epochs) * batches_;
-    rate = static_cast<double>(options_.learning_rate) * rate_factor(options_.schedule, static_cast<std::size_t>(number), total);
-    optimiser_.step(parameters_, rate, scale, options_.threads);
+    report.learning_rate =
+        static_cast<double>(options_.learning_rate) * rate_factor(options_.schedule, static_cast<std::size_t>(number), total);
+    optimiser_.step(parameters_, report.learning_rate, scale, options_.threads);
     return value;
   }
 
@@ -192,6 +179,7 @@ private:
   Progress progress_;
   std::vector<std::uint32_t> training_, validation_;
   std::size_t batches_ = 0;
+  std::int64_t recipe_ = 0, data_hash_ = 0;
   bool stopped_early_ = false;
   typename Net::Cache cache_;
   Tensor<float> images_, dlogits_;
@@ -203,7 +191,9 @@ private:
 /// Trains `net` on `data` and returns what happened. The network ends with the last epoch's weights, or the best
 /// validation epoch's with `keep_best`. Equal seeds give equal weights, bit for bit, for any number of threads; a run
 /// resumed from a checkpoint equals one that was never interrupted. Throws on options out of range, images that do
-/// not fit, labels that are no class, a loss that is not finite.
+/// not fit, labels that are no class, a loss or a gradient that is not finite. A batch that throws takes no step: the
+/// weights are those of the last batch whose loss and gradient were finite (where only the gradient was not, running
+/// statistics of BatchNorm have seen the batch).
 template <class In, class... L, Dataset Data>
 History fit(Network<In, L...>& net, Data& data, const FitOptions& options = {}) {
   return nn::Training<Network<In, L...>, Data>(net, data, options).run();

@@ -68,10 +68,11 @@ private:
 
 }  // namespace nn
 
-/// y = weight x + bias on feature vectors {1, 1, n}; put `Flatten` before it. Weights are [N, n], where n counts
+/// y = weight x + bias: {1, 1, n} -> {1, 1, N}; put `Flatten` before it. Weights are [N, n], where n counts
 /// features in the (c, h, w) order that `Flatten` yields. Options: `NoBias`.
 template <int N, nn::ConvOption... Options>
 struct Linear : nn::Dense {
+  static_assert(nn::options_among<Options...>(nn::bias_option), "spiq: Linear takes the option NoBias, at most once");
   static constexpr const char* name = "Linear";
   static constexpr nn::ConvOptions options = nn::conv_options<Options...>(1);
   static constexpr bool accepts(Shape in) { return in.height == 1 && in.width == 1 && in.channels > 0 && N > 0; }

@@ -4,7 +4,6 @@
 
 #include <spiq/core/tensor.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -13,9 +12,13 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Index of the largest value, the first of equals; 0 for an empty row.
+/// Index of the largest value, the first of equals; NaN is passed over. -1, no class, for a row of nothing but NaN and
+/// an empty one: a network that broke down has no accuracy.
 inline int argmax(std::span<const float> row) {
-  return static_cast<int>(std::max_element(row.begin(), row.end()) - row.begin());
+  int best = -1;
+  for (std::size_t i = 0; i < row.size(); ++i)
+    if (!std::isnan(row[i]) && (best < 0 || row[i] > row[static_cast<std::size_t>(best)])) best = static_cast<int>(i);
+  return best;
 }
 
 namespace nn {
@@ -66,7 +69,7 @@ struct CrossEntropy {
       const auto label = static_cast<std::size_t>(labels[i]);
       const int best = argmax(row);
       result.correct += best == labels[i] ? 1 : 0;
-      const double top = static_cast<double>(row[static_cast<std::size_t>(best)]);
+      const double top = static_cast<double>(row[best < 0 ? 0 : static_cast<std::size_t>(best)]);  // or NaN, as the loss
       double sum = 0;
       for (const float z : row) sum += std::exp(static_cast<double>(z) - top);
       const double log_sum = top + std::log(sum);

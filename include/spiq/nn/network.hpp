@@ -60,8 +60,8 @@ struct Network : Seq<L...> {
     this->initialise(rng);
   }
 
-  /// Logits [n, classes] of images [n, c, h, w] in [0, 1]; throws where their extents do not fit. The reference is
-  /// valid until the next forward pass with this cache.
+  /// Logits [n, classes] of images [n, c, h, w] in [0, 1] (a {1, 1, c} input may come as [n, c]); throws where their
+  /// extents do not fit. The reference is valid until the next forward pass with this cache.
   const Tensor<float>& forward(const Tensor<float>& images, Cache& cache, const nn::Pass& pass = {}) const {
     check_images(images);
     const std::size_t n = images.extent(0);
@@ -127,12 +127,15 @@ struct Network : Seq<L...> {
     });
   }
 
-  /// Throws unless `images` is [n, channels, height, width] of this network's input.
+  /// Throws unless `images` is [n, channels, height, width] of this network's input, or [n, channels] where that is a
+  /// vector. Lowered networks accept the same.
   static void check_images(const Tensor<float>& images) {
     const Extents& e = images.extents();
     const auto c = static_cast<std::size_t>(input_shape.channels), h = static_cast<std::size_t>(input_shape.height),
                w = static_cast<std::size_t>(input_shape.width);
-    if (e.rank() != 4 || e[1] != c || e[2] != h || e[3] != w)
+    const bool map = e.rank() == 4 && e[1] == c && e[2] == h && e[3] == w;
+    const bool vector = e.rank() == 2 && input_shape.pixels() == 1 && e[1] == c;
+    if (!map && !vector)
       SPIQ_THROW("images of a network", "extents (n, " + std::to_string(c) + ", " + std::to_string(h) + ", " +
                  std::to_string(w) + ")", to_string(e));
   }

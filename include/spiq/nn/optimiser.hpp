@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,36 +21,39 @@ SPIQ_BEGIN_NAMESPACE
 
 /// v = momentum v + g; w -= rate v, or with Nesterov's look-ahead w -= rate (g + momentum v). Weight decay adds to g.
 struct Sgd {
-  float momentum = 0.9f;
+  float momentum = 0.9f;  ///< in [0, 1)
   bool nesterov = false;
 };
 /// Adam (Kingma and Ba, arXiv 1412.6980) with bias correction. Weight decay adds to g.
 struct Adam {
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
+  float beta1 = 0.9f;     ///< in [0, 1): share of the mean of gradients that a step keeps
+  float beta2 = 0.999f;   ///< in [0, 1): of the mean of their squares
+  float epsilon = 1e-8f;  ///< above 0
 };
 /// Adam with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): w -= rate * decay * w beside the step.
 struct AdamW {
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float epsilon = 1e-8f;
+  float beta1 = 0.9f;     ///< in [0, 1): share of the mean of gradients that a step keeps
+  float beta2 = 0.999f;   ///< in [0, 1): of the mean of their squares
+  float epsilon = 1e-8f;  ///< above 0
 };
 using OptimiserKind = std::variant<Sgd, Adam, AdamW>;
 
 /// How one kind of parameter is treated.
 struct ParameterPolicy {
-  float rate_factor = 1.0f;                                  ///< times the learning rate
-  float decay_factor = 1.0f;                                 ///< times the weight decay
-  float minimum = -std::numeric_limits<float>::infinity();  ///< values are kept at or above it
+  float rate_factor = 1.0f;                                  ///< times the learning rate; at least 0
+  float decay_factor = 1.0f;                                 ///< times the weight decay; at least 0
+  float minimum = -std::numeric_limits<float>::infinity();  ///< values are kept at or above it; of thresholds above 0
+  float minimum_share = 0.0f;  ///< ... and this share, in [0, 1), of the array's smallest value before the first step
 };
 
-/// Policies by kind: decay acts on weights only; thresholds stay positive.
+/// Policies by kind: decay acts on weights only; thresholds stay positive. Their bound is 1 % of what the run starts
+/// with, for thresholds have the scale of their layer's inputs, which no constant knows; the absolute one only keeps
+/// z / lambda finite.
 struct ParameterPolicies {
   ParameterPolicy weight{};
   ParameterPolicy bias{1.0f, 0.0f};
   ParameterPolicy norm{1.0f, 0.0f};
-  ParameterPolicy threshold{1.0f, 0.0f, 1e-2f};
+  ParameterPolicy threshold{1.0f, 0.0f, 1e-30f, 1e-2f};
 
   [[nodiscard]] const ParameterPolicy& of(nn::ParameterKind kind) const {
     switch (kind) {
@@ -77,27 +81,40 @@ public:
 
   /// One step at learning rate `rate`, with gradients scaled by `gradient_scale`.
   void step(std::span<const Parameter> parameters, double rate, double gradient_scale, int threads) {
+    if (bounds_.empty()) choose_bounds(parameters);
     ++steps_;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const Parameter& p = parameters[i];
       const ParameterPolicy& policy = policies_.of(p.kind);
       const Numbers n{static_cast<float>(rate * static_cast<double>(policy.rate_factor)),
-                      weight_decay_ * policy.decay_factor, static_cast<float>(gradient_scale), policy.minimum};
+                      weight_decay_ * policy.decay_factor, static_cast<float>(gradient_scale), bounds_[i]};
       std::visit([&](const auto& k) { update(k, p, first_[i], second_[i], n, threads); }, kind_);
     }
   }
 
-  /// Steps taken; with the moments, all that a checkpoint must hold.
+  /// Steps taken; with moments and bounds, all that a checkpoint must hold.
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
   void set_steps(std::uint64_t n) { steps_ = n; }
   [[nodiscard]] std::span<float> first_moment(std::size_t i) { return first_[i]; }
   [[nodiscard]] std::span<float> second_moment(std::size_t i) { return second_[i]; }
+  /// Lower bound of every parameter; empty before the first step, which chooses them.
+  [[nodiscard]] const std::vector<float>& bounds() const { return bounds_; }
+  void set_bounds(std::vector<float> bounds) { bounds_ = std::move(bounds); }
 
 private:
   using V = simd::traits<simd::best>::f32;
   struct Numbers {
     float rate, decay, gradient_scale, minimum;
   };
+
+  void choose_bounds(std::span<const Parameter> parameters) {
+    for (const Parameter& p : parameters) {
+      const ParameterPolicy& policy = policies_.of(p.kind);
+      bounds_.push_back(policy.minimum);
+      if (policy.minimum_share > 0.0f && !p.value.empty())
+        bounds_.back() = std::max(bounds_.back(), policy.minimum_share * *std::min_element(p.value.begin(), p.value.end()));
+    }
+  }
 
   // Calls body(w, g, m[, s]) on vectors; the gradient comes scaled.
   template <class Body>
@@ -153,6 +170,7 @@ private:
   ParameterPolicies policies_;
   std::uint64_t steps_ = 0;
   std::vector<AlignedVector<float>> first_, second_;
+  std::vector<float> bounds_;
 };
 
 /// Euclidean norm of all gradients together.

@@ -12,30 +12,38 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace nn {
 
-/// Windows of `kernel`x`kernel` on input `in`; stride is the kernel and padding none unless tags say otherwise.
+/// The kinds of options that pools take.
+inline constexpr unsigned pool_options = kernel_option | stride_option | padding_option;
+
+/// Windows of `kernel`x`kernel` on input `in`; stride is the window and padding none unless tags say otherwise.
 template <ConvOption... Tags>
 constexpr kernel::PoolGeometry pool_geometry(int kernel, Shape in) {
-  ConvOptions o;
-  o.kernel_h = o.kernel_w = o.stride_h = o.stride_w = kernel;
-  o.pad_h = o.pad_w = 0;
-  (Tags::apply(o), ...);
+  ConvOptions o = conv_options<Tags...>(kernel);
+  if (!has_option<Tags...>(stride_option)) {
+    o.stride_h = o.kernel_h;
+    o.stride_w = o.kernel_w;
+  }
+  if (!has_option<Tags...>(padding_option)) o.pad_h = o.pad_w = 0;
   kernel::PoolGeometry g;
   g.in = in;
   g.kernel_h = o.kernel_h;
   g.kernel_w = o.kernel_w;
   g.stride_h = o.stride_h;
   g.stride_w = o.stride_w;
-  g.pad_h = o.pad_h;
-  g.pad_w = o.pad_w;
+  g.pad_h = o.padding_above();
+  g.pad_w = o.padding_left();
   return g;
 }
 
 }  // namespace nn
 
 /// Mean of `K`x`K` windows, by default side by side; rows and columns that fill no window are dropped:
-/// {h, w, c} -> {h / K, w / K, c}. Options: `Stride`, `Padding` (padded pixels count as zeros).
+/// {h, w, c} -> {h / K, w / K, c}. Options: `Kernel` (a rectangular window), `Stride`, `Padding` (at most half the
+/// window; padded pixels count as zeros).
 template <int K, nn::ConvOption... Options>
 struct AvgPool {
+  static_assert(nn::options_among<Options...>(nn::pool_options),
+                "spiq: AvgPool takes the options Kernel, Stride and Padding, each at most once");
   static constexpr const char* name = "AvgPool";
   static constexpr kernel::PoolGeometry geometry_on(Shape in) { return nn::pool_geometry<Options...>(K, in); }
   static constexpr bool accepts(Shape in) { return geometry_on(in).valid(); }
@@ -55,9 +63,12 @@ struct AvgPool {
 };
 
 /// Maximum of `K`x`K` windows, by default side by side; the gradient goes to the first maximum.
-/// Options: `Stride`, `Padding`.
+/// {h, w, c} -> {h / K, w / K, c}. Options: `Kernel` (a rectangular window), `Stride`, `Padding` (at most half the
+/// window; padded pixels never win).
 template <int K, nn::ConvOption... Options>
 struct MaxPool {
+  static_assert(nn::options_among<Options...>(nn::pool_options),
+                "spiq: MaxPool takes the options Kernel, Stride and Padding, each at most once");
   static constexpr const char* name = "MaxPool";
   static constexpr kernel::PoolGeometry geometry_on(Shape in) { return nn::pool_geometry<Options...>(K, in); }
   static constexpr bool accepts(Shape in) { return geometry_on(in).valid(); }

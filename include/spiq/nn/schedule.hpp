@@ -20,8 +20,8 @@ struct ConstantRate {
 /// From 1 to `floor` along half a cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts), after a linear
 /// warm-up over the given share of the steps.
 struct Cosine {
-  float warmup = 0.0f;
-  float floor = 0.0f;
+  float warmup = 0.0f;  ///< share of the steps, in [0, 1]
+  float floor = 0.0f;   ///< factor of the base rate, at least 0
   [[nodiscard]] double factor(std::size_t step, std::size_t total) const {
     const double n = static_cast<double>(std::max<std::size_t>(total, 1)), t = static_cast<double>(step);
     const double rise = static_cast<double>(warmup) * n;
@@ -34,9 +34,9 @@ struct Cosine {
 /// One cycle (Smith and Topin, arXiv 1708.07120): along half cosines from 1/`divide` up to 1 within the first
 /// `rise` of the steps, then down to 1/(`divide` * `final_divide`).
 struct OneCycle {
-  float rise = 0.3f;
-  float divide = 25.0f;
-  float final_divide = 1e4f;
+  float rise = 0.3f;          ///< share of the steps, in (0, 1)
+  float divide = 25.0f;       ///< above 0
+  float final_divide = 1e4f;  ///< above 0
   [[nodiscard]] double factor(std::size_t step, std::size_t total) const {
     const double n = static_cast<double>(std::max<std::size_t>(total, 2)) - 1, t = static_cast<double>(step);
     const double peak = std::max(static_cast<double>(rise) * n, 1e-9);

@@ -113,13 +113,13 @@ private:
 
 }  // namespace nn
 
-/// Sets a network from named arrays. Everything is checked first: on a missing name, wrong extents or a value out of
-/// range it throws and the network is unchanged. Arrays that the network does not know are passed over.
+namespace nn {
+/// Throws unless `arrays` hold every number of the network with the right extents and in its range.
 template <class Net>
-void import_state(Net& net, const NamedArrays& arrays) {
-  const nn::ArrayIndex index(arrays);
+void check_state(const Net& net, const NamedArrays& arrays) {
+  const ArrayIndex index(arrays);
   struct Check {
-    const nn::ArrayIndex& index;
+    const ArrayIndex& index;
     void operator()(const std::string& name, std::span<const float>, const Extents& extents) const {
       const std::vector<float> values = index.floats(name, extents);
       const bool positive = name.ends_with(".lambda") || name == "normalization.std";
@@ -135,6 +135,16 @@ void import_state(Net& net, const NamedArrays& arrays) {
       if (v < 1 || v > 255) SPIQ_THROW("array \"" + name + "\"", "a number in [1, 255]", std::to_string(v));
     }
   };
+  net.state(Check{index});
+}
+}  // namespace nn
+
+/// Sets a network from named arrays. Everything is checked first: on a missing name, wrong extents or a value out of
+/// range it throws and the network is unchanged. Arrays that the network does not know are passed over.
+template <class Net>
+void import_state(Net& net, const NamedArrays& arrays) {
+  nn::check_state(std::as_const(net), arrays);
+  const nn::ArrayIndex index(arrays);
   struct Assign {
     const nn::ArrayIndex& index;
     void operator()(const std::string& name, std::span<float> values, const Extents& extents) const {
@@ -143,7 +153,6 @@ void import_state(Net& net, const NamedArrays& arrays) {
     }
     void operator()(const std::string& name, int& value) const { value = static_cast<int>(index.integer(name)); }
   };
-  std::as_const(net).state(Check{index});
   net.state(Assign{index});
   net.set_calibrated();
 }

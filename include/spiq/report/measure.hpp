@@ -34,6 +34,8 @@ struct LabelledImages {
     std::vector<std::uint32_t> all(data.size());
     std::iota(all.begin(), all.end(), 0u);
     data.fill(all, images, std::span<int>(labels));
+    if (images.extent(0) != labels.size())
+      SPIQ_THROW("data set", std::to_string(labels.size()) + " images", std::to_string(images.extent(0)));
   }
 };
 

@@ -1,0 +1,16 @@
+// expect: spiq: in exact arithmetic no layer reads the plain sums of another; put a Qcfs directly behind each
+// expect: AvgPool<2>
+// expect: Exact
+#include <spiq/lower/lower.hpp>
+#include <spiq/nn/layers.hpp>
+
+using namespace spiq;
+
+int main() {
+  Network<Input<8, 8, 3>, Conv2d<4, 3>, Qcfs<4>, Residual<Seq<Conv2d<4, 3>, AvgPool<2>>, Seq<AvgPool<2>>>, Qcfs<8>, Flatten,
+          Linear<3>>
+      net;
+  auto ann = lower(net, target::Exact{});
+  auto session = ann.session();
+  session.run(1);
+}

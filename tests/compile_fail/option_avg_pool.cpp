@@ -1,0 +1,8 @@
+// expect: spiq: AvgPool takes the options Kernel, Stride and Padding, each at most once
+#include <spiq/nn/layers.hpp>
+
+using namespace spiq;
+int main() {
+  Network<Input<8, 8, 1>, AvgPool<2, NoBias, Groups<7>>, Flatten, Linear<10>> net;
+  static_cast<void>(net);
+}
