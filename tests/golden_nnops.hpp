@@ -4,6 +4,8 @@
 
 #include "golden.hpp"
 
+#include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/layer_norm.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
 #include <spiq/nn/linear.hpp>
@@ -12,6 +14,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -170,6 +173,46 @@ inline Result cross_entropy(const Case& c) {
   return c.compare("y", value).merge(c.compare("grad_x", gradient));
 }
 
+inline Result attention(const Case& c) {
+  const Array &q = c.array("q"), &k = c.array("k");
+  spiq::math::AttentionOptions o;
+  o.queries = q.extent(2);
+  o.keys = k.extent(2);
+  o.heads = q.extent(1);
+  o.dim = q.extent(3);
+  o.causal = c.has_param("causal") && c.int_param("causal") != 0;
+  const Floats queries = q.floats(), keys = k.floats(), values = c.array("v").floats(), dy = c.array("cot_y").floats();
+  Floats y(queries.size()), dq(y.size()), dk(keys.size()), dv(keys.size()), lse(o.heads * o.queries);
+  spiq::AlignedVector<float> workspace(std::max(spiq::math::attention_workspace<float>(o),
+                                                spiq::kernel::attention_backward_workspace<>(o.shape())));
+  const std::size_t nq = o.heads * o.queries * o.dim, nk = o.heads * o.keys * o.dim;
+  for (std::size_t b = 0; b < q.extent(0); ++b) {
+    const auto in = [b](const Floats& a, std::size_t n) { return std::span<const float>(a).subspan(b * n, n); };
+    const auto out = [b](Floats& a, std::size_t n) { return std::span<float>(a).subspan(b * n, n); };
+    using full = spiq::accuracy::full;
+    spiq::math::attention<full>(in(queries, nq), in(keys, nk), in(values, nk), out(y, nq), o,
+                                std::span<float>(workspace), std::span<float>(lse));
+    spiq::math::attention_backward(in(queries, nq), in(keys, nk), in(values, nk), in(y, nq), lse, in(dy, nq),
+                                   out(dq, nq), out(dk, nk), out(dv, nk), o, workspace);
+  }
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_q", dq)).merge(c.compare("grad_k", dk)).merge(c.compare("grad_v", dv));
+}
+
+inline Result layer_norm(const Case& c) {
+  const Array& x = c.array("x");
+  const spiq::math::LayerNormOptions o{.rows = x.size() / c.array("w").size(),
+                                       .cols = c.array("w").size(),
+                                       .epsilon = static_cast<float>(c.param("eps", 1e-5))};
+  const Floats in = x.floats(), gamma = c.array("w").floats(), beta = c.array("b").floats();
+  const Floats dy = c.array("cot_y").floats();
+  Floats y(in.size()), mean(o.rows), rstd(o.rows), dx(in.size()), dgamma(o.cols), dbeta(o.cols);
+  spiq::math::layer_norm<>(in, gamma, beta, y, o, mean, rstd);
+  spiq::math::layer_norm_backward<>(in, gamma, mean, rstd, dy, dx, dgamma, dbeta, o);
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_x", dx)).merge(c.compare("grad_w", dgamma)).merge(c.compare("grad_b", dbeta));
+}
+
 }  // namespace nnops
 
 /// Result of one case of group `nnops`; operators that the library does not have are skipped by name.
@@ -183,6 +226,8 @@ inline Result run_nnops(const Case& c) {
   if (op == "max_pool2d") return nnops::pool(c, true);
   if (op == "adaptive_avg_pool2d_1") return nnops::global_average(c);
   if (op == "cross_entropy_mean") return nnops::cross_entropy(c);
+  if (op == "scaled_dot_product_attention") return nnops::attention(c);
+  if (op == "layer_norm") return nnops::layer_norm(c);
   return Result::skip("operator " + op + " is not part of the library");
 }
 
