@@ -205,7 +205,9 @@ Case eigen_attention(const std::shared_ptr<AttentionProblem>& p) {
 void add_attention_peers(Suite& suite, const Row& base, const std::shared_ptr<AttentionProblem>& problem) {
 #if defined(SPIQ_BENCH_ONEDNN)
   suite.add(named(base, "onednn", [=] { return if_offered([&] { return onednn_attention(problem, Type::f32); }); }));
-  suite.add(named(base, "onednn_bf16", [=] { return if_offered([&] { return onednn_attention(problem, Type::bf16); }); }));
+  Row pairs = base;
+  pairs.peak = Peak::bf16;
+  suite.add(named(pairs, "onednn_bf16", [=] { return if_offered([&] { return onednn_attention(problem, Type::bf16); }); }));
 #else
   suite.skip("onednn", "oneDNN was not found; Debian: libdnnl-dev");
 #endif

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <type_traits>
 
@@ -33,9 +34,9 @@ struct ElementBf16 {
 
   template <class Arch>
   static SPIQ_INLINE vec<Arch> broadcast(const Input* p) {
-    float pair;
+    std::int32_t pair;
     std::memcpy(&pair, static_cast<const void*>(p), sizeof(pair));
-    return vec<Arch>::broadcast(pair);
+    return from_bits(simd::traits<Arch>::i32::broadcast(pair));
   }
   template <class Arch>
   static SPIQ_INLINE vec<Arch> multiply_add(vec<Arch> acc, vec<Arch> input, vec<Arch> weight) {
@@ -93,6 +94,18 @@ SPIQ_INLINE typename simd::traits<Arch>::f32 load_lanes(const T* p, int n) {
   }
 }
 
+template <class V, class T>
+SPIQ_INLINE void store_lanes(V v, T* p, int n) {
+  if constexpr (std::is_same_v<T, float>)
+    v.store_first(p, n);
+  else
+    simd::store_bf16(v, p, n);
+}
+template <class Arch, class V, std::size_t W>
+SPIQ_INLINE void transpose_lanes(V (&square)[W]) {
+  if constexpr (W > 1) simd::transpose<Arch>(square);
+}
+
 /// Rows [0, rows) of `columns` values each to [column][NV * width], one row per lane; absent lanes are zero. Pairs of
 /// columns make one where Element takes pairs.
 template <class Arch, class Element, class T>
@@ -105,9 +118,18 @@ SPIQ_NOINLINE inline void pack_lanes(float* to, const T* from, std::size_t row_s
     for (std::size_t c = 0; c < packed; c += W) {
       V square[W];
       const int n = static_cast<int>(std::min(columns - c * group, W * group));
+      const T* const at = from + v * W * row_step + c * group;
+      if (v * W + W <= rows && c + W <= packed) {
+        SPIQ_UNROLL
+        for (std::size_t i = 0; i < W; ++i) square[i] = load_lanes<Arch, Element>(at + i * row_step, n);
+        transpose_lanes<Arch>(square);
+        SPIQ_UNROLL
+        for (std::size_t i = 0; i < W; ++i) square[i].store(to + ((c + i) * vectors + v) * W);
+        continue;
+      }
       for (std::size_t i = 0; i < W; ++i)
-        square[i] = v * W + i < rows ? load_lanes<Arch, Element>(from + (v * W + i) * row_step + c * group, n) : V::zero();
-      if constexpr (W > 1) simd::transpose<Arch>(square);
+        square[i] = v * W + i < rows ? load_lanes<Arch, Element>(at + i * row_step, n) : V::zero();
+      transpose_lanes<Arch>(square);
       for (std::size_t i = 0; i < std::min(W, packed - c); ++i) square[i].store(to + ((c + i) * vectors + v) * W);
     }
 }
@@ -122,17 +144,20 @@ SPIQ_NOINLINE inline void unpack_lanes(T* to, std::size_t row_step, const float*
     const V f = V::load(factor + v * W);
     for (std::size_t c = 0; c < columns; c += W) {
       V square[W];
+      T* const at = to + v * W * row_step + c;
+      if (v * W + W <= rows && c + W <= columns) {
+        SPIQ_UNROLL
+        for (std::size_t i = 0; i < W; ++i) square[i] = V::load(from + ((c + i) * vectors + v) * W) * f;
+        transpose_lanes<Arch>(square);
+        SPIQ_UNROLL
+        for (std::size_t i = 0; i < W; ++i) store_lanes(square[i], at + i * row_step, V::width);
+        continue;
+      }
       for (std::size_t i = 0; i < W; ++i)
         square[i] = c + i < columns ? V::load(from + ((c + i) * vectors + v) * W) * f : V::zero();
-      if constexpr (W > 1) simd::transpose<Arch>(square);
+      transpose_lanes<Arch>(square);
       const int n = static_cast<int>(std::min(columns - c, W));
-      for (std::size_t i = 0; i < W && v * W + i < rows; ++i) {
-        T* const at = to + (v * W + i) * row_step + c;
-        if constexpr (std::is_same_v<T, float>)
-          square[i].store_first(at, n);
-        else
-          simd::store_bf16(square[i], at, n);
-      }
+      for (std::size_t i = 0; i < W && v * W + i < rows; ++i) store_lanes(square[i], at + i * row_step, n);
     }
   }
 }

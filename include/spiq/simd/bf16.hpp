@@ -93,8 +93,14 @@ SPIQ_INLINE void store_bf16(vec<float, Arch> a, bfloat16* p, int n) {
 template <class Arch>
 SPIQ_INLINE vec<float, Arch> dot_bf16(vec<float, Arch> acc, vec<std::int32_t, Arch> a, vec<std::int32_t, Arch> b) {
 #if defined(SPIQ_SIMD_BF16_DOT)
-  if constexpr (std::is_same_v<Arch, avx512>)
-    return {typename vec<float, Arch>::native(_mm512_dpbf16_ps(acc.v, (__m512bh)__m512i(a.v), (__m512bh)__m512i(b.v)))};
+  if constexpr (std::is_same_v<Arch, avx512>) {
+    __m512i first = a.v, second = b.v;
+#if defined(__clang__)
+    // Where it sees a broadcast become a vector of bfloat, clang 16's estimate of costs recurses until the stack ends.
+    asm("" : "+v"(first), "+v"(second));
+#endif
+    return {typename vec<float, Arch>::native(_mm512_dpbf16_ps(acc.v, (__m512bh)first, (__m512bh)second))};
+  }
 #endif
   using I = vec<std::int32_t, Arch>;
   const I upper = I::broadcast(static_cast<std::int32_t>(0xffff0000u));
