@@ -39,8 +39,7 @@ double AttentionProblem::error(std::span<const float> found) {
         }
         for (double& x : p) sum += x = std::exp(x - top);
         for (std::size_t j = 0; j < tokens; ++j)
-          for (std::size_t d = 0; d < dim; ++d)
-            out_[row + d] += p[j] / sum * double{v[(h * tokens + j) * dim + d]};
+          for (std::size_t d = 0; d < dim; ++d) out_[row + d] += p[j] / sum * double{v[(h * tokens + j) * dim + d]};
       }
   }
   return relative_error(found, out_);
@@ -54,7 +53,8 @@ double LayerNormProblem::error(std::span<const float> found) {
       for (std::size_t c = 0; c < columns; ++c) mean += double{x[r * columns + c]} / n;
       for (std::size_t c = 0; c < columns; ++c) square += std::pow(double{x[r * columns + c]} - mean, 2) / n;
       for (std::size_t c = 0; c < columns; ++c)
-        y_.push_back((double{x[r * columns + c]} - mean) / std::sqrt(square + 1e-5) * double{gamma[c]} + double{beta[c]});
+        y_.push_back((double{x[r * columns + c]} - mean) / std::sqrt(square + 1e-5) * double{gamma[c]} +
+                     double{beta[c]});
     }
   }
   return relative_error(found, y_);
@@ -207,7 +207,8 @@ void add_attention_peers(Suite& suite, const Row& base, const std::shared_ptr<At
   suite.add(named(base, "onednn", [=] { return if_offered([&] { return onednn_attention(problem, Type::f32); }); }));
   Row pairs = base;
   pairs.peak = Peak::bf16;
-  suite.add(named(pairs, "onednn_bf16", [=] { return if_offered([&] { return onednn_attention(problem, Type::bf16); }); }));
+  suite.add(
+      named(pairs, "onednn_bf16", [=] { return if_offered([&] { return onednn_attention(problem, Type::bf16); }); }));
 #else
   suite.skip("onednn", "oneDNN was not found; Debian: libdnnl-dev");
 #endif

@@ -17,9 +17,9 @@
 namespace accuracy = spiq::accuracy;
 namespace math = spiq::math;
 namespace simd = spiq::simd;
-using spiq::bfloat16;
 using math::AttentionLayout;
 using math::AttentionOptions;
+using spiq::bfloat16;
 
 namespace {
 
@@ -97,7 +97,8 @@ double ratio_error() {
 
 /// Largest excess over the allowed difference; NaN counts as infinite.
 template <class T>
-double excess(const std::vector<T>& found, const Doubles& expected, const Doubles& reach, double relative, double absolute) {
+double excess(const std::vector<T>& found, const Doubles& expected, const Doubles& reach, double relative,
+              double absolute) {
   double worst = -HUGE_VAL;
   for (std::size_t i = 0; i < found.size(); ++i) {
     const double difference = std::abs(static_cast<double>(static_cast<float>(found[i])) - expected[i]);
@@ -126,12 +127,9 @@ Floats run(const Inputs& x, const AttentionOptions& o) {
 
 const std::vector<AttentionOptions>& shapes() {
   static const std::vector<AttentionOptions> list{
-      {.queries = 1, .keys = 1, .heads = 1, .dim = 1},
-      {.queries = 3, .keys = 5, .heads = 2, .dim = 4},
-      {.queries = 17, .keys = 9, .heads = 3, .dim = 5},
-      {.queries = 33, .keys = 130, .heads = 1, .dim = 16},
-      {.queries = 50, .keys = 31, .heads = 2, .dim = 33},
-      {.queries = 2, .keys = 300, .heads = 1, .dim = 8},
+      {.queries = 1, .keys = 1, .heads = 1, .dim = 1},    {.queries = 3, .keys = 5, .heads = 2, .dim = 4},
+      {.queries = 17, .keys = 9, .heads = 3, .dim = 5},   {.queries = 33, .keys = 130, .heads = 1, .dim = 16},
+      {.queries = 50, .keys = 31, .heads = 2, .dim = 33}, {.queries = 2, .keys = 300, .heads = 1, .dim = 8},
       {.queries = 49, .keys = 49, .heads = 1, .dim = 7},
   };
   return list;
@@ -139,7 +137,8 @@ const std::vector<AttentionOptions>& shapes() {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("attention equals the three steps within the bound of the rung", "[attention]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("attention equals the three steps within the bound of the rung", "[attention]",
+                        spiq_test::Backends) {
   for (AttentionOptions o : shapes())
     for (const auto layout : {AttentionLayout::heads_tokens_dim, AttentionLayout::tokens_heads_dim})
       for (const bool causal : {false, true}) {
@@ -150,7 +149,8 @@ TEMPLATE_LIST_TEST_CASE("attention equals the three steps within the bound of th
         const Reference expected(o, x.q, x.k, x.v);
         const auto check = [&](auto rung) {
           using Rung = decltype(rung);
-          INFO(Rung::name << " " << TestType::name << ": " << o.queries << " queries, " << o.keys << " keys, dim " << o.dim << ", causal " << causal);
+          INFO(Rung::name << " " << TestType::name << ": " << o.queries << " queries, " << o.keys << " keys, dim "
+                          << o.dim << ", causal " << causal);
           CHECK(excess(run<Rung, TestType>(x, o), expected.out, expected.reach, ratio_error<Rung>(), 3e-6) <= 0);
         };
         check(accuracy::full{});
@@ -159,7 +159,8 @@ TEMPLATE_LIST_TEST_CASE("attention equals the three steps within the bound of th
       }
 }
 
-TEMPLATE_LIST_TEST_CASE("attention adds its mask, and rows that see nothing are zero", "[attention]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("attention adds its mask, and rows that see nothing are zero", "[attention]",
+                        spiq_test::Backends) {
   for (AttentionOptions o : shapes()) {
     Floats mask = random(o.queries * o.keys, 4, 3);
     for (std::size_t i = 0; i < mask.size(); i += 3) mask[i] = -inf;
@@ -172,7 +173,8 @@ TEMPLATE_LIST_TEST_CASE("attention adds its mask, and rows that see nothing are 
     CHECK(excess(found, expected.out, expected.reach, 1e-6, 5e-6) <= 0);
     for (std::size_t h = 0; h < o.heads; ++h)
       for (std::size_t d = 0; d < o.dim; ++d) CHECK(found[(h * o.queries + o.queries / 2) * o.dim + d] == 0.0f);
-    CHECK(excess(run<accuracy::quake2, TestType>(x, o), expected.out, expected.reach, ratio_error<accuracy::quake2>(), 5e-6) <= 0);
+    CHECK(excess(run<accuracy::quake2, TestType>(x, o), expected.out, expected.reach, ratio_error<accuracy::quake2>(),
+                 5e-6) <= 0);
     o.causal = true;
     const Reference both(o, x.q, x.k, x.v);
     CHECK(excess(run<accuracy::full, TestType>(x, o), both.out, both.reach, 1e-6, 5e-6) <= 0);
@@ -187,12 +189,15 @@ TEMPLATE_LIST_TEST_CASE("attention rescales when later keys have larger scores",
   for (std::size_t i = 0; i < o.queries; ++i) x.q[i * 3] = i % 2 == 0 ? 1.5f : -1.5f;
   const Reference expected(o, x.q, x.k, x.v);
   CHECK(excess(run<accuracy::full, TestType>(x, o), expected.out, expected.reach, 2e-4, 1e-5) <= 0);
-  CHECK(excess(run<accuracy::quake, TestType>(x, o), expected.out, expected.reach, ratio_error<accuracy::quake>() + 2e-4, 1e-5) <= 0);
+  CHECK(excess(run<accuracy::quake, TestType>(x, o), expected.out, expected.reach,
+               ratio_error<accuracy::quake>() + 2e-4, 1e-5) <= 0);
 }
 
 TEMPLATE_LIST_TEST_CASE("attention without keys, queries, heads or dimensions", "[attention]", spiq_test::Backends) {
-  for (const AttentionOptions& o : {AttentionOptions{.queries = 3, .keys = 0, .heads = 2, .dim = 4}, AttentionOptions{.queries = 0, .keys = 3, .heads = 1, .dim = 4},
-                             AttentionOptions{.queries = 3, .keys = 3, .heads = 0, .dim = 4}, AttentionOptions{.queries = 3, .keys = 3, .heads = 2, .dim = 0}}) {
+  for (const AttentionOptions& o : {AttentionOptions{.queries = 3, .keys = 0, .heads = 2, .dim = 4},
+                                    AttentionOptions{.queries = 0, .keys = 3, .heads = 1, .dim = 4},
+                                    AttentionOptions{.queries = 3, .keys = 3, .heads = 0, .dim = 4},
+                                    AttentionOptions{.queries = 3, .keys = 3, .heads = 2, .dim = 0}}) {
     const Floats out = run<accuracy::ladder3, TestType>(Inputs(o), o);
     CHECK(out == Floats(out.size(), 0.0f));
   }
@@ -217,29 +222,33 @@ TEMPLATE_LIST_TEST_CASE("attention touches nothing beyond its arrays", "[attenti
     for (const auto layout : {AttentionLayout::heads_tokens_dim, AttentionLayout::tokens_heads_dim}) {
       o.layout = layout;
       const std::size_t queries = o.queries * o.heads * o.dim, keys = o.keys * o.heads * o.dim;
-      spiq_test::Guarded<float> q(queries), k(keys), v(keys), out(queries), mask(o.queries * o.keys), lse(o.heads * o.queries);
+      spiq_test::Guarded<float> q(queries), k(keys), v(keys), out(queries), mask(o.queries * o.keys),
+          lse(o.heads * o.queries);
       spiq_test::Guarded<float> dq(queries), dk(keys), dv(keys);
       o.mask = mask.data();
       const std::size_t size = math::attention_workspace<float, TestType>(o);
       spiq_test::Guarded<float> workspace(size);
-      math::attention<accuracy::ladder3, TestType, float, float>({q.data(), queries}, {k.data(), keys}, {v.data(), keys}, {out.data(), queries}, o,
-                                                          {workspace.data(), size}, {lse.data(), o.heads * o.queries});
+      math::attention<accuracy::ladder3, TestType, float, float>(
+          {q.data(), queries}, {k.data(), keys}, {v.data(), keys}, {out.data(), queries}, o, {workspace.data(), size},
+          {lse.data(), o.heads * o.queries});
       CHECK(out[0] == 0.0f);
       const std::size_t back = spiq::kernel::attention_backward_workspace<TestType>(o.shape());
       spiq_test::Guarded<float> more(back);
-      math::attention_backward<accuracy::full, TestType>({q.data(), queries}, {k.data(), keys}, {v.data(), keys}, {out.data(), queries},
-                                                         {lse.data(), o.heads * o.queries}, {out.data(), queries}, {dq.data(), queries},
-                                                         {dk.data(), keys}, {dv.data(), keys}, o, {more.data(), back});
+      math::attention_backward<accuracy::full, TestType>({q.data(), queries}, {k.data(), keys}, {v.data(), keys},
+                                                         {out.data(), queries}, {lse.data(), o.heads * o.queries},
+                                                         {out.data(), queries}, {dq.data(), queries}, {dk.data(), keys},
+                                                         {dv.data(), keys}, o, {more.data(), back});
       spiq_test::Guarded<bfloat16> bq(queries), bk(keys), bv(keys), bout(queries);
       const std::size_t other = math::attention_workspace<bfloat16, TestType>(o);
       spiq_test::Guarded<float> pairs(other);
-      math::attention<accuracy::ladder3, TestType, bfloat16, bfloat16>({bq.data(), queries}, {bk.data(), keys}, {bv.data(), keys}, {bout.data(), queries}, o,
-                                                                {pairs.data(), other});
+      math::attention<accuracy::ladder3, TestType, bfloat16, bfloat16>(
+          {bq.data(), queries}, {bk.data(), keys}, {bv.data(), keys}, {bout.data(), queries}, o, {pairs.data(), other});
       CHECK(static_cast<float>(bout[0]) == 0.0f);
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("attention on bfloat16 equals the three steps to its rounding", "[attention]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("attention on bfloat16 equals the three steps to its rounding", "[attention]",
+                        spiq_test::Backends) {
   for (AttentionOptions o : shapes())
     for (const auto layout : {AttentionLayout::heads_tokens_dim, AttentionLayout::tokens_heads_dim})
       for (const bool causal : {false, true}) {
@@ -270,9 +279,11 @@ TEMPLATE_LIST_TEST_CASE("attention on bfloat16 equals the three steps to its rou
       }
 }
 
-TEMPLATE_LIST_TEST_CASE("attention reads q, k and v side by side, and writes where its strides say", "[attention]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("attention reads q, k and v side by side, and writes where its strides say", "[attention]",
+                        spiq_test::Backends) {
   const std::size_t tokens = 21, heads = 2, dim = 9;
-  AttentionOptions o{.queries = tokens, .keys = tokens, .heads = heads, .dim = dim, .layout = AttentionLayout::tokens_heads_dim};
+  AttentionOptions o{
+      .queries = tokens, .keys = tokens, .heads = heads, .dim = dim, .layout = AttentionLayout::tokens_heads_dim};
   const Inputs x(o);
   const Floats apart = run<accuracy::ladder3, TestType>(x, o);
   const std::size_t row = heads * dim;
@@ -300,7 +311,8 @@ TEMPLATE_LIST_TEST_CASE("attention and its gradients do not depend on threads", 
     math::attention<accuracy::full, TestType, float, float>(x.q, x.k, x.v, out, o, w, lse);
     w.resize(spiq::kernel::attention_backward_workspace<TestType>(o.shape(), o.threads));
     const std::span<float> a(all);
-    math::attention_backward<accuracy::full, TestType>(x.q, x.k, x.v, out, lse, dout, a.subspan(0, x.q.size()), a.subspan(x.q.size(), x.k.size()),
+    math::attention_backward<accuracy::full, TestType>(x.q, x.k, x.v, out, lse, dout, a.subspan(0, x.q.size()),
+                                                       a.subspan(x.q.size(), x.k.size()),
                                                        a.subspan(x.q.size() + x.k.size()), o, w);
     return all;
   };
@@ -325,8 +337,10 @@ TEMPLATE_LIST_TEST_CASE("gradients of attention equal those of the three steps",
         const Inputs x(o);
         const Floats dout = random(x.q.size(), 8);
         const Reference expected(o, x.q, x.k, x.v, dout);
-        Floats out(x.q.size()), lse(o.heads * o.queries), dq(x.q.size(), 9.0f), dk(x.k.size(), 9.0f), dv(x.v.size(), 9.0f);
-        spiq::AlignedVector<float> w(std::max(math::attention_workspace<float, TestType>(o), spiq::kernel::attention_backward_workspace<TestType>(o.shape())));
+        Floats out(x.q.size()), lse(o.heads * o.queries), dq(x.q.size(), 9.0f), dk(x.k.size(), 9.0f),
+            dv(x.v.size(), 9.0f);
+        spiq::AlignedVector<float> w(std::max(math::attention_workspace<float, TestType>(o),
+                                              spiq::kernel::attention_backward_workspace<TestType>(o.shape())));
         math::attention<accuracy::full, TestType, float, float>(x.q, x.k, x.v, out, o, w, lse);
         for (std::size_t i = 0; i < lse.size(); ++i) {
           if (std::isinf(expected.lse[i]))
@@ -335,7 +349,8 @@ TEMPLATE_LIST_TEST_CASE("gradients of attention equal those of the three steps",
             CHECK(std::abs(double{lse[i]} - expected.lse[i]) <= 5e-6);
         }
         math::attention_backward<accuracy::full, TestType>(x.q, x.k, x.v, out, lse, dout, dq, dk, dv, o, w);
-        INFO(TestType::name << ": " << o.queries << " queries, " << o.keys << " keys, dim " << o.dim << ", kind " << kind);
+        INFO(TestType::name << ": " << o.queries << " queries, " << o.keys << " keys, dim " << o.dim << ", kind "
+                            << kind);
         CHECK(difference(dq, expected.dq) <= 1e-5);
         CHECK(difference(dk, expected.dk) <= 3e-5);
         CHECK(difference(dv, expected.dv) <= 3e-5);

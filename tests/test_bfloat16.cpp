@@ -69,10 +69,12 @@ TEMPLATE_LIST_TEST_CASE("vectors widen and round as the scalar conversion does",
   for (int n = 0; n <= V::width; ++n) {
     spiq_test::Guarded<bfloat16> memory(static_cast<std::size_t>(n));
     for (std::size_t start = 0; start + static_cast<std::size_t>(n) <= x.size(); ++start) {
-      std::vector<float> lanes(x.begin() + static_cast<std::ptrdiff_t>(start), x.begin() + static_cast<std::ptrdiff_t>(start) + n);
+      std::vector<float> lanes(x.begin() + static_cast<std::ptrdiff_t>(start),
+                               x.begin() + static_cast<std::ptrdiff_t>(start) + n);
       lanes.resize(static_cast<std::size_t>(V::width));
       simd::store_bf16(V::load(lanes.data()), memory.data(), n);
-      for (int i = 0; i < n; ++i) REQUIRE(same(memory[static_cast<std::size_t>(i)], bfloat16(lanes[static_cast<std::size_t>(i)])));
+      for (int i = 0; i < n; ++i)
+        REQUIRE(same(memory[static_cast<std::size_t>(i)], bfloat16(lanes[static_cast<std::size_t>(i)])));
       std::vector<float> back(static_cast<std::size_t>(V::width), 7.0f);
       simd::load_bf16<TestType>(memory.data(), n).store(back.data());
       for (int i = 0; i < V::width; ++i) {
@@ -97,7 +99,8 @@ TEMPLATE_LIST_TEST_CASE("pairs of bfloat16 and their products", "[bfloat16]", sp
     I(pair_bf16(V::load(x.data() + at), V::load(x.data() + other))).store(pairs.data());
     for (std::size_t i = 0; i < width; ++i) {
       const auto bits = static_cast<std::uint32_t>(pairs[i]);
-      const auto low = bfloat16::from_bits(static_cast<std::uint16_t>(bits)), high = bfloat16::from_bits(static_cast<std::uint16_t>(bits >> 16));
+      const auto low = bfloat16::from_bits(static_cast<std::uint16_t>(bits)),
+                 high = bfloat16::from_bits(static_cast<std::uint16_t>(bits >> 16));
       if (!subnormal(x[at + i])) REQUIRE(same(low, bfloat16(x[at + i])));
       if (!subnormal(x[other + i])) REQUIRE(same(high, bfloat16(x[other + i])));
     }
@@ -106,9 +109,9 @@ TEMPLATE_LIST_TEST_CASE("pairs of bfloat16 and their products", "[bfloat16]", sp
   for (int round = 0; round < 100; ++round) {
     for (auto* v : {&a, &b, &c, &d, &acc})
       for (float& f : *v) f = static_cast<float>(bfloat16(rng.uniform(-4.0f, 4.0f)));
-    const I first = pair_bf16(V::load(a.data()), V::load(b.data())), second = pair_bf16(V::load(c.data()), V::load(d.data()));
+    const I first = pair_bf16(V::load(a.data()), V::load(b.data())),
+            second = pair_bf16(V::load(c.data()), V::load(d.data()));
     dot_bf16(V::load(acc.data()), first, second).store(found.data());
-    for (std::size_t i = 0; i < width; ++i)
-      REQUIRE(std::abs(found[i] - (acc[i] + a[i] * c[i] + b[i] * d[i])) <= 1e-5f);
+    for (std::size_t i = 0; i < width; ++i) REQUIRE(std::abs(found[i] - (acc[i] + a[i] * c[i] + b[i] * d[i])) <= 1e-5f);
   }
 }

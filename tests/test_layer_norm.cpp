@@ -69,15 +69,17 @@ struct Found {
 };
 template <class Arch>
 Found run(const LayerNormOptions& o, const Floats& x, const Floats& gamma, const Floats& beta, const Floats& dy) {
-  Found f{Floats(x.size()), Floats(o.rows), Floats(o.rows), Floats(x.size()), Floats(o.cols, 9.0f), Floats(o.cols, 9.0f)};
+  Found f{Floats(x.size()), Floats(o.rows),       Floats(o.rows),
+          Floats(x.size()), Floats(o.cols, 9.0f), Floats(o.cols, 9.0f)};
   math::layer_norm<Arch>(x, gamma, beta, f.y, o, f.mean, f.rstd);
   math::layer_norm_backward<Arch>(x, gamma, f.mean, f.rstd, dy, f.dx, f.dgamma, f.dbeta, o);
   return f;
 }
 const std::vector<LayerNormOptions>& shapes() {
-  static const std::vector<LayerNormOptions> list{{.rows = 1, .cols = 1},  {.rows = 3, .cols = 2},   {.rows = 5, .cols = 15},
-                                                  {.rows = 2, .cols = 64}, {.rows = 7, .cols = 129}, {.rows = 131, .cols = 40},
-                                                  {.rows = 0, .cols = 4},  {.rows = 4, .cols = 0},   {.rows = 3, .cols = 1000}};
+  static const std::vector<LayerNormOptions> list{
+      {.rows = 1, .cols = 1},  {.rows = 3, .cols = 2},   {.rows = 5, .cols = 15},
+      {.rows = 2, .cols = 64}, {.rows = 7, .cols = 129}, {.rows = 131, .cols = 40},
+      {.rows = 0, .cols = 4},  {.rows = 4, .cols = 0},   {.rows = 3, .cols = 1000}};
   return list;
 }
 }  // namespace
@@ -104,7 +106,8 @@ TEMPLATE_LIST_TEST_CASE("layer norm and its gradients equal plain loops", "[laye
 TEMPLATE_LIST_TEST_CASE("a mean of 10000 costs layer norm no accuracy", "[layer_norm]", spiq_test::Backends) {
   for (const std::size_t cols : {33u, 768u}) {
     const LayerNormOptions o{.rows = 6, .cols = cols};
-    const Floats x = random(o.rows * cols, 1, 1, 1e4f), dy = random(o.rows * cols, 2), gamma = random(cols, 3), beta = random(cols, 4);
+    const Floats x = random(o.rows * cols, 1, 1, 1e4f), dy = random(o.rows * cols, 2), gamma = random(cols, 3),
+                 beta = random(cols, 4);
     const Reference expected(o, x, gamma, beta, dy);
     const Found f = run<TestType>(o, x, gamma, beta, dy);
     CHECK(difference(f.y, expected.y) <= 3e-6);
@@ -118,7 +121,8 @@ TEMPLATE_LIST_TEST_CASE("a mean of 10000 costs layer norm no accuracy", "[layer_
   CHECK(difference(y, Doubles(200)) <= 1e-5);
 }
 
-TEMPLATE_LIST_TEST_CASE("NaN stays in its row of layer norm, which may write over its input", "[layer_norm]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("NaN stays in its row of layer norm, which may write over its input", "[layer_norm]",
+                        spiq_test::Backends) {
   const LayerNormOptions o{.rows = 5, .cols = 37};
   Floats x = random(o.rows * o.cols, 1);
   const Floats clean = x;
@@ -134,18 +138,23 @@ TEMPLATE_LIST_TEST_CASE("NaN stays in its row of layer norm, which may write ove
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("layer norm touches nothing beyond its arrays and does not depend on threads", "[layer_norm]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("layer norm touches nothing beyond its arrays and does not depend on threads", "[layer_norm]",
+                        spiq_test::Backends) {
   for (LayerNormOptions o : shapes()) {
     const std::size_t n = o.rows * o.cols;
-    spiq_test::Guarded<float> x(n), y(n), gamma(o.cols), beta(o.cols), mean(o.rows), rstd(o.rows), dx(n), dgamma(o.cols), dbeta(o.cols);
+    spiq_test::Guarded<float> x(n), y(n), gamma(o.cols), beta(o.cols), mean(o.rows), rstd(o.rows), dx(n),
+        dgamma(o.cols), dbeta(o.cols);
     const Floats from = random(n, 1);
     std::copy(from.begin(), from.end(), x.data());
-    math::layer_norm<TestType>({x.data(), n}, {gamma.data(), o.cols}, {beta.data(), o.cols}, {y.data(), n}, o, {mean.data(), o.rows}, {rstd.data(), o.rows});
-    math::layer_norm_backward<TestType>({x.data(), n}, {gamma.data(), o.cols}, {mean.data(), o.rows}, {rstd.data(), o.rows}, {x.data(), n}, {dx.data(), n},
-                                        {dgamma.data(), o.cols}, {dbeta.data(), o.cols}, o);
+    math::layer_norm<TestType>({x.data(), n}, {gamma.data(), o.cols}, {beta.data(), o.cols}, {y.data(), n}, o,
+                               {mean.data(), o.rows}, {rstd.data(), o.rows});
+    math::layer_norm_backward<TestType>({x.data(), n}, {gamma.data(), o.cols}, {mean.data(), o.rows},
+                                        {rstd.data(), o.rows}, {x.data(), n}, {dx.data(), n}, {dgamma.data(), o.cols},
+                                        {dbeta.data(), o.cols}, o);
   }
   LayerNormOptions o{.rows = 300, .cols = 129};
-  const Floats x = random(o.rows * o.cols, 1), dy = random(o.rows * o.cols, 2), gamma = random(o.cols, 3), beta = random(o.cols, 4);
+  const Floats x = random(o.rows * o.cols, 1), dy = random(o.rows * o.cols, 2), gamma = random(o.cols, 3),
+               beta = random(o.cols, 4);
   const Found one = run<TestType>(o, x, gamma, beta, dy);
   for (const int threads : {2, 3, 0}) {
     o.threads = threads;

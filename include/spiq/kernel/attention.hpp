@@ -42,7 +42,8 @@ public:
   SPIQ_INLINE explicit ScoreMap(const ScoreBlock& block) : block_(block), cut_(block.cut()) {
     if (!cut_) return;
     // Relative to the first key, the last key that each lane sees; one number serves for all that are far beyond.
-    const auto first = static_cast<std::int64_t>(block.first_query + block.past) - static_cast<std::int64_t>(block.first_key);
+    const auto first =
+        static_cast<std::int64_t>(block.first_query + block.past) - static_cast<std::int64_t>(block.first_key);
     for (int i = 0; i < NV * V::width; ++i) {
       const std::int64_t last = std::clamp<std::int64_t>(first + i, -1, std::numeric_limits<std::int32_t>::max());
       last_[i] = static_cast<std::int32_t>(last);
@@ -52,9 +53,8 @@ public:
   SPIQ_INLINE void operator()(std::size_t r0, V (&acc)[MR][NV]) const {
     const V scale = V::broadcast(block_.scale);
     SPIQ_UNROLL
-    for (std::size_t r = 0; r < MR; ++r)
-      SPIQ_UNROLL
-      for (int v = 0; v < NV; ++v) acc[r][v] = acc[r][v] * scale;
+    for (std::size_t r = 0; r < MR; ++r) SPIQ_UNROLL
+    for (int v = 0; v < NV; ++v) acc[r][v] = acc[r][v] * scale;
     if (block_.mask != nullptr) {
       for (std::size_t r = 0; r < MR; ++r) {
         const float* const mask = block_.mask + std::min(r0 + r, block_.keys - 1) * NV * V::width;
@@ -95,12 +95,11 @@ SPIQ_NOINLINE inline void attention_scores(const AttentionRows<Element>& k, cons
         SPIQ_UNROLL
         for (int v = 0; v < NV; ++v) top[v] = V::load(maximum + v * V::width);
         SPIQ_UNROLL
-        for (std::size_t r = 0; r < MR; ++r)
-          SPIQ_UNROLL
-          for (int v = 0; v < NV; ++v) {
-            acc[r][v].store(scores + ((r0 + r) * NV + static_cast<std::size_t>(v)) * V::width);
-            top[v] = max(acc[r][v], top[v]);
-          }
+        for (std::size_t r = 0; r < MR; ++r) SPIQ_UNROLL
+        for (int v = 0; v < NV; ++v) {
+          acc[r][v].store(scores + ((r0 + r) * NV + static_cast<std::size_t>(v)) * V::width);
+          top[v] = max(acc[r][v], top[v]);
+        }
         SPIQ_UNROLL
         for (int v = 0; v < NV; ++v) top[v].store(maximum + v * V::width);
       });
@@ -150,26 +149,24 @@ SPIQ_NOINLINE inline void attention_exponentials(float* scores, std::size_t keys
 /// out[dim][lane] = factor[lane] * out[dim][lane] (nothing at all at first) + sum over keys of values * p.
 template <class Arch, class Element, int NV>
 SPIQ_NOINLINE inline void attention_outputs(const typename Element::Input* values, std::ptrdiff_t key_step,
-                                            std::ptrdiff_t dim_step, std::size_t dim, const float* p,
-                                            std::size_t keys, bool first, const float* factor, float* out) noexcept {
+                                            std::ptrdiff_t dim_step, std::size_t dim, const float* p, std::size_t keys,
+                                            bool first, const float* factor, float* out) noexcept {
   using V = typename simd::traits<Arch>::f32;
   constexpr std::size_t lanes = static_cast<std::size_t>(NV * V::width);
   const auto groups = static_cast<std::ptrdiff_t>((keys + Element::group - 1) / Element::group);
-  // `accumulate` measures its way by inputs of one step each.
   attention_product<Arch, Element, NV>(
       values, dim_step, dim, p, groups, key_step,
       [&]<std::size_t MR>(std::size_t r0, V(&acc)[MR][NV]) SPIQ_LAMBDA_INLINE {
         SPIQ_UNROLL
-        for (std::size_t r = 0; r < MR; ++r)
-          SPIQ_UNROLL
-          for (int v = 0; v < NV; ++v)
-            acc[r][v] = first ? V::zero() : V::load(out + (r0 + r) * lanes + v * V::width) * V::load(factor + v * V::width);
+        for (std::size_t r = 0; r < MR; ++r) SPIQ_UNROLL
+        for (int v = 0; v < NV; ++v)
+          acc[r][v] =
+              first ? V::zero() : V::load(out + (r0 + r) * lanes + v * V::width) * V::load(factor + v * V::width);
       },
       [&]<std::size_t MR>(std::size_t r0, V(&acc)[MR][NV]) SPIQ_LAMBDA_INLINE {
         SPIQ_UNROLL
-        for (std::size_t r = 0; r < MR; ++r)
-          SPIQ_UNROLL
-          for (int v = 0; v < NV; ++v) acc[r][v].store(out + (r0 + r) * lanes + v * V::width);
+        for (std::size_t r = 0; r < MR; ++r) SPIQ_UNROLL
+        for (int v = 0; v < NV; ++v) acc[r][v].store(out + (r0 + r) * lanes + v * V::width);
       });
 }
 
@@ -222,8 +219,8 @@ SPIQ_NOINLINE inline void attention_block(const AttentionShape& s, const Attenti
     if (s.mask != nullptr)
       pack_lanes<Arch, ElementF32>(at.mask, s.mask + first * s.keys + j, s.keys, queries, keys, NV);
     std::copy_n(maximum, lanes, before);
-    attention_scores<Arch, Element, NV>(
-        k, at.q, groups, {first, queries, j, keys, s.scale, s.causal, s.past, at.mask}, at.scores, maximum);
+    attention_scores<Arch, Element, NV>(k, at.q, groups, {first, queries, j, keys, s.scale, s.causal, s.past, at.mask},
+                                        at.scores, maximum);
     if (j > 0) {
       // Exact whatever the rung, so that the error of a probability is that of its own exponential.
       const Exp<accuracy::full, Arch, ExpInput::plain, ExpDomain::nonpositive> exponential;
@@ -280,7 +277,8 @@ void attention(const AttentionShape& s, const T* q, const T* k, const T* v, U* o
     const Scratch at(base + static_cast<std::size_t>(worker) * own, s, plan);
     for (std::size_t h = 0; h < s.heads; ++h) {
       const auto keys = detail::attention_keys<Arch, Element>(k + h * s.k.head, s.k.token, s.keys, s.dim, at.keys);
-      const auto values = detail::attention_values<Arch, Element>(v + h * s.v.head, s.v.token, s.keys, s.dim, at.values);
+      const auto values =
+          detail::attention_values<Arch, Element>(v + h * s.v.head, s.v.token, s.keys, s.dim, at.values);
       for (std::size_t b = begin; b < end; ++b) {
         const std::size_t first = plan.first_vector(b), vectors = plan.first_vector(b + 1) - first;
         const auto run = [&]<int NV>(std::integral_constant<int, NV>) {

@@ -52,13 +52,17 @@ SPIQ_NOINLINE inline void attention_key_gradient(float* gradient, std::size_t ke
   using V = typename simd::traits<Arch>::f32;
   for (std::size_t d = 0; d < dim; d += Plan::lanes) {
     const auto run = [&]<int NV>(std::integral_constant<int, NV>) {
-      const auto columns = [&](int v) { return static_cast<int>(std::min<std::size_t>(dim - d - static_cast<std::size_t>(v) * Plan::width, Plan::width)); };
+      const auto columns = [&](int v) {
+        return static_cast<int>(
+            std::min<std::size_t>(dim - d - static_cast<std::size_t>(v) * Plan::width, Plan::width));
+      };
       attention_product<Arch, ElementF32, NV>(
           p, static_cast<std::ptrdiff_t>(lanes), keys, panels, static_cast<std::ptrdiff_t>(queries), 1,
           [&]<std::size_t MR>(std::size_t r0, V(&acc)[MR][NV]) SPIQ_LAMBDA_INLINE {
             for (std::size_t r = 0; r < MR; ++r)
               for (int v = 0; v < NV; ++v)
-                acc[r][v] = V::load_first(gradient + std::min(r0 + r, keys - 1) * key_step + d + v * V::width, columns(v));
+                acc[r][v] =
+                    V::load_first(gradient + std::min(r0 + r, keys - 1) * key_step + d + v * V::width, columns(v));
           },
           [&]<std::size_t MR>(std::size_t r0, V(&acc)[MR][NV]) SPIQ_LAMBDA_INLINE {
             for (std::size_t r = 0; r < std::min(MR, keys - r0); ++r)
@@ -143,9 +147,7 @@ struct BackwardScratch {
   }
 
 private:
-  static std::size_t panel_floats(const AttentionShape& s) {
-    return Plan::lanes * Plan::round_up(s.dim, Plan::width);
-  }
+  static std::size_t panel_floats(const AttentionShape& s) { return Plan::lanes * Plan::round_up(s.dim, Plan::width); }
 };
 
 /// Adds what a block of queries gives to the gradients of keys and values, and writes its gradient to the queries.
@@ -184,8 +186,8 @@ SPIQ_NOINLINE inline void attention_backward_block(const AttentionShape& s, cons
     if (s.mask != nullptr)
       pack_lanes<Arch, ElementF32>(at.mask, s.mask + first * s.keys + j, s.keys, queries, keys, NV);
     attention_probabilities<Rung, Arch, NV>(
-        k, at.q, s.dim,
-        {first, queries, j, keys, s.scale, s.causal, s.past, s.mask == nullptr ? nullptr : at.mask}, lse, at.p);
+        k, at.q, s.dim, {first, queries, j, keys, s.scale, s.causal, s.past, s.mask == nullptr ? nullptr : at.mask},
+        lse, at.p);
     attention_score_gradient<Arch, NV>(v, j, keys, at.dout, s.dim, s.scale, delta, at.p, at.ds);
     attention_key_gradient<Arch>(g.dv + j * s.v.token, s.v.token, at.p, keys, lanes, at.dout_panels, queries, s.dim);
     attention_key_gradient<Arch>(g.dk + j * s.k.token, s.k.token, at.ds, keys, lanes, at.q_panels, queries, s.dim);

@@ -46,7 +46,7 @@ struct AttentionPlan {
   static constexpr std::size_t width = static_cast<std::size_t>(simd::traits<Arch>::width);
   static constexpr std::size_t max_vectors = 3;  ///< vectors of queries in a block
   static constexpr std::size_t lanes = max_vectors * width;
-  static constexpr std::size_t padding = 8;         ///< rows of the largest tile
+  static constexpr std::size_t padding = 8;          ///< rows of the largest tile
   static constexpr std::size_t largest_block = 128;  ///< keys of a block: their scores stay in the L1 cache
 
   std::size_t query_vectors, query_blocks, key_blocks, key_block, dim_rows, dim_pairs;

@@ -64,15 +64,24 @@ SPIQ_INLINE void layer_norm_rows(const LayerNormShape& s, const float* x, const 
                                  float* y, float* mean, float* rstd) {
   using V = typename simd::traits<Arch>::f32;
   constexpr int slots = 4;
-  const float n = static_cast<float>(s.cols);
+  // Copies: as far as the compiler knows, a store to y may change the shape.
+  const std::size_t cols = s.cols;
+  const float n = static_cast<float>(cols);
+  const float* in[NR];
+  float* out[NR];
+  SPIQ_UNROLL
+  for (int r = 0; r < NR; ++r) {
+    in[r] = x + static_cast<std::size_t>(r) * cols;
+    out[r] = y + static_cast<std::size_t>(r) * cols;
+  }
   RowMoments m[NR];
   {
     V sum[NR][slots];
     for (auto& row : sum)
       for (V& value : row) value = V::zero();
-    for_row<V, slots>(s.cols, [&](auto access, std::size_t c, int i) SPIQ_LAMBDA_INLINE {
+    for_row<V, slots>(cols, [&](auto access, std::size_t c, int i) SPIQ_LAMBDA_INLINE {
       SPIQ_UNROLL
-      for (int r = 0; r < NR; ++r) sum[r][i] = sum[r][i] + access.template load<V>(x + static_cast<std::size_t>(r) * s.cols + c);
+      for (int r = 0; r < NR; ++r) sum[r][i] = sum[r][i] + access.template load<V>(in[r] + c);
     });
     SPIQ_UNROLL
     for (int r = 0; r < NR; ++r) m[r].about = sum_slots(sum[r]) / n;
@@ -84,10 +93,10 @@ SPIQ_INLINE void layer_norm_rows(const LayerNormShape& s, const float* x, const 
       about[r] = V::broadcast(m[r].about);
       for (int i = 0; i < slots; ++i) sum[r][i] = square[r][i] = V::zero();
     }
-    for_row<V, slots>(s.cols, [&](auto access, std::size_t c, int i) SPIQ_LAMBDA_INLINE {
+    for_row<V, slots>(cols, [&](auto access, std::size_t c, int i) SPIQ_LAMBDA_INLINE {
       SPIQ_UNROLL
       for (int r = 0; r < NR; ++r) {
-        const V d = only(access, access.template load<V>(x + static_cast<std::size_t>(r) * s.cols + c) - about[r]);
+        const V d = only(access, access.template load<V>(in[r] + c) - about[r]);
         sum[r][i] = sum[r][i] + d;
         square[r][i] = fma(d, d, square[r][i]);
       }
@@ -109,7 +118,7 @@ SPIQ_INLINE void layer_norm_rows(const LayerNormShape& s, const float* x, const 
     if (mean != nullptr) mean[r] = m[r].about + m[r].rest;
     if (rstd != nullptr) rstd[r] = m[r].rstd;
   }
-  for_row<V, slots>(s.cols, [&](auto access, std::size_t c, int) SPIQ_LAMBDA_INLINE {
+  for_row<V, slots>(cols, [&](auto access, std::size_t c, int) SPIQ_LAMBDA_INLINE {
     V g, b;
     if constexpr (Affine) {
       g = access.template load<V>(gamma + c);
@@ -117,13 +126,12 @@ SPIQ_INLINE void layer_norm_rows(const LayerNormShape& s, const float* x, const 
     }
     SPIQ_UNROLL
     for (int r = 0; r < NR; ++r) {
-      const std::size_t at = static_cast<std::size_t>(r) * s.cols + c;
-      simd::prefetch(x + at + NR * s.cols);  // the rows that come next
-      const V z = fma(access.template load<V>(x + at) - about[r], factor[r], shift[r]);
+      simd::prefetch(in[r] + NR * cols + c);  // the rows that come next
+      const V z = fma(access.template load<V>(in[r] + c) - about[r], factor[r], shift[r]);
       if constexpr (Affine)
-        access.store(fma(z, g, b), y + at);
+        access.store(fma(z, g, b), out[r] + c);
       else
-        access.store(z, y + at);
+        access.store(z, out[r] + c);
     }
   });
 }
@@ -149,16 +157,19 @@ void layer_norm(const LayerNormShape& s, const float* x, const float* gamma, con
     const auto at = [&](float* p, std::size_t r) { return p == nullptr ? p : p + r; };
     std::size_t r = begin;
     for (; r + group <= end; r += group)
-      detail::layer_norm_rows<Arch, group, affine.value>(s, x + r * s.cols, gamma, beta, y + r * s.cols, at(mean, r), at(rstd, r));
+      detail::layer_norm_rows<Arch, group, affine.value>(s, x + r * s.cols, gamma, beta, y + r * s.cols, at(mean, r),
+                                                         at(rstd, r));
     if (r < end)
-      detail::layer_norm_rows<Arch, 1, affine.value>(s, x + r * s.cols, gamma, beta, y + r * s.cols, at(mean, r), at(rstd, r));
+      detail::layer_norm_rows<Arch, 1, affine.value>(s, x + r * s.cols, gamma, beta, y + r * s.cols, at(mean, r),
+                                                     at(rstd, r));
   };
-  parallel_for(s.rows, detail::layer_norm_rows_per_thread(s.cols), threads, [&](std::size_t begin, std::size_t end, int) {
-    if (gamma != nullptr && beta != nullptr)
-      rows(begin, end, std::true_type{});
-    else
-      rows(begin, end, std::false_type{});
-  });
+  parallel_for(s.rows, detail::layer_norm_rows_per_thread(s.cols), threads,
+               [&](std::size_t begin, std::size_t end, int) {
+                 if (gamma != nullptr && beta != nullptr)
+                   rows(begin, end, std::true_type{});
+                 else
+                   rows(begin, end, std::false_type{});
+               });
 }
 
 /// Floats of the workspace of `layer_norm_backward`.

@@ -63,8 +63,10 @@ SPIQ_INLINE vec<std::int32_t, Arch> pair_bf16(vec<float, Arch> a, vec<float, Arc
   using I = vec<std::int32_t, Arch>;
 #if defined(SPIQ_SIMD_BF16_DOT)
   if constexpr (std::is_same_v<Arch, avx512>) {
-    const __m512i low = _mm512_maskz_cvtepu16_epi32(detail::all_lanes, (__m256i)_mm512_maskz_cvtneps_pbh(detail::all_lanes, a.v));
-    const __m512i high = _mm512_maskz_cvtepu16_epi32(detail::all_lanes, (__m256i)_mm512_maskz_cvtneps_pbh(detail::all_lanes, b.v));
+    const __m512i low =
+        _mm512_maskz_cvtepu16_epi32(detail::all_lanes, (__m256i)_mm512_maskz_cvtneps_pbh(detail::all_lanes, a.v));
+    const __m512i high =
+        _mm512_maskz_cvtepu16_epi32(detail::all_lanes, (__m256i)_mm512_maskz_cvtneps_pbh(detail::all_lanes, b.v));
     return {typename I::native(_mm512_or_si512(low, _mm512_maskz_slli_epi32(detail::all_lanes, high, 16)))};
   }
 #endif
@@ -86,7 +88,8 @@ SPIQ_INLINE void store_bf16(vec<float, Arch> a, bfloat16* p, int n) {
   alignas(64) std::int32_t lanes[static_cast<std::size_t>(vec<float, Arch>::width)];
   bits.store(lanes);
   const int count = std::min(n, vec<float, Arch>::width);
-  for (int i = 0; i < count; ++i) p[i] = bfloat16::from_bits(static_cast<std::uint16_t>(static_cast<std::uint32_t>(lanes[i]) >> 16));
+  for (int i = 0; i < count; ++i)
+    p[i] = bfloat16::from_bits(static_cast<std::uint16_t>(static_cast<std::uint32_t>(lanes[i]) >> 16));
 }
 
 /// acc + a.first * b.first + a.second * b.second of pairs. The instruction takes subnormal inputs and sums as zero.
@@ -104,7 +107,8 @@ SPIQ_INLINE vec<float, Arch> dot_bf16(vec<float, Arch> acc, vec<std::int32_t, Ar
 #endif
   using I = vec<std::int32_t, Arch>;
   const I upper = I::broadcast(static_cast<std::int32_t>(0xffff0000u));
-  return fma(from_bits(shift_left<16>(a)), from_bits(shift_left<16>(b)), fma(from_bits(a & upper), from_bits(b & upper), acc));
+  return fma(from_bits(shift_left<16>(a)), from_bits(shift_left<16>(b)),
+             fma(from_bits(a & upper), from_bits(b & upper), acc));
 }
 
 }  // namespace simd
