@@ -4,6 +4,8 @@
 
 #include "golden.hpp"
 
+#include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/layer_norm.hpp>
 #include <spiq/kernel/softmax_backward.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
@@ -13,6 +15,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -194,8 +197,10 @@ inline Result cross_entropy(const Case& c) {
 
 /// Softmax over the last axis, or its logarithm.
 inline Result softmax(const Case& c, bool logarithm) {
-  const Array& x = c.array("x");
-  const std::size_t cols = x.shape.back(), rows = x.size() / cols;
+  const Array& x = c.array("x", 2);
+  c.expect("cot_y", x.shape);
+  c.expect("y", x.shape);
+  const std::size_t cols = x.extent(1), rows = x.extent(0);
   const Floats in = x.floats(), dy = c.array("cot_y").floats();
   Floats y(in.size()), dx(in.size());
   if (logarithm) {
@@ -206,6 +211,51 @@ inline Result softmax(const Case& c, bool logarithm) {
     spiq::math::softmax_backward(y, dy, dx, {.rows = rows, .cols = cols});
   }
   return c.compare("y", y).merge(c.compare("grad_x", dx));
+}
+
+inline Result attention(const Case& c) {
+  const Array &q = c.array("q", 4), &k = c.array("k", 4);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, q.shape);
+  c.expect("k", {q.extent(0), q.extent(1), k.extent(2), q.extent(3)});
+  c.expect("v", k.shape);
+  spiq::math::AttentionOptions o;
+  o.queries = q.extent(2);
+  o.keys = k.extent(2);
+  o.heads = q.extent(1);
+  o.dim = q.extent(3);
+  o.causal = c.has_param("causal") && c.int_param("causal") != 0;
+  const Floats queries = q.floats(), keys = k.floats(), values = c.array("v").floats(), dy = c.array("cot_y").floats();
+  Floats y(queries.size()), dq(y.size()), dk(keys.size()), dv(keys.size()), lse(o.heads * o.queries);
+  spiq::AlignedVector<float> workspace(std::max(spiq::math::attention_workspace<float>(o),
+                                                spiq::kernel::attention_backward_workspace<>(o.shape())));
+  const std::size_t nq = o.heads * o.queries * o.dim, nk = o.heads * o.keys * o.dim;
+  for (std::size_t b = 0; b < q.extent(0); ++b) {
+    const auto in = [b](const Floats& a, std::size_t n) { return std::span<const float>(a).subspan(b * n, n); };
+    const auto out = [b](Floats& a, std::size_t n) { return std::span<float>(a).subspan(b * n, n); };
+    using full = spiq::accuracy::full;
+    spiq::math::attention<full>(in(queries, nq), in(keys, nk), in(values, nk), out(y, nq), o,
+                                std::span<float>(workspace), std::span<float>(lse));
+    spiq::math::attention_backward(in(queries, nq), in(keys, nk), in(values, nk), in(y, nq), lse, in(dy, nq),
+                                   out(dq, nq), out(dk, nk), out(dv, nk), o, workspace);
+  }
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_q", dq)).merge(c.compare("grad_k", dk)).merge(c.compare("grad_v", dv));
+}
+
+inline Result layer_norm(const Case& c) {
+  const Array& x = c.array("x", 2);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, x.shape);
+  for (const char* name : {"w", "b"}) c.expect(name, {x.extent(1)});
+  const spiq::math::LayerNormOptions o{.rows = x.size() / c.array("w").size(),
+                                       .cols = c.array("w").size(),
+                                       .epsilon = static_cast<float>(c.param("eps", 1e-5))};
+  const Floats in = x.floats(), gamma = c.array("w").floats(), beta = c.array("b").floats();
+  const Floats dy = c.array("cot_y").floats();
+  Floats y(in.size()), mean(o.rows), rstd(o.rows), dx(in.size()), dgamma(o.cols), dbeta(o.cols);
+  spiq::math::layer_norm<>(in, gamma, beta, y, o, mean, rstd);
+  spiq::math::layer_norm_backward<>(in, gamma, mean, rstd, dy, dx, dgamma, dbeta, o);
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_x", dx)).merge(c.compare("grad_w", dgamma)).merge(c.compare("grad_b", dbeta));
 }
 
 }  // namespace nnops
@@ -223,6 +273,8 @@ inline Result run_nnops(const Case& c) {
   if (op == "cross_entropy_mean") return nnops::cross_entropy(c);
   if (op == "softmax") return nnops::softmax(c, false);
   if (op == "log_softmax") return nnops::softmax(c, true);
+  if (op == "scaled_dot_product_attention") return nnops::attention(c);
+  if (op == "layer_norm") return nnops::layer_norm(c);
   return Result::skip("operator " + op + " is not part of the library");
 }
 

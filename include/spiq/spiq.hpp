@@ -6,6 +6,7 @@
 #include <spiq/version.hpp>
 
 #include <spiq/core/abi.hpp>
+#include <spiq/core/bfloat16.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
@@ -16,6 +17,7 @@
 #include <spiq/core/tensor.hpp>
 
 #include <spiq/simd/arch.hpp>
+#include <spiq/simd/bf16.hpp>
 #include <spiq/simd/bits.hpp>
 #include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
@@ -26,6 +28,10 @@
 
 #include <spiq/kernel/accuracy.hpp>
 #include <spiq/kernel/activation.hpp>
+#include <spiq/kernel/attention.hpp>
+#include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/attention_shape.hpp>
+#include <spiq/kernel/attention_tile.hpp>
 #include <spiq/kernel/batchnorm.hpp>
 #include <spiq/kernel/columns.hpp>
 #include <spiq/kernel/conv.hpp>
@@ -43,6 +49,7 @@
 #include <spiq/kernel/gemv.hpp>
 #include <spiq/kernel/geometry.hpp>
 #include <spiq/kernel/gradient_tile.hpp>
+#include <spiq/kernel/layer_norm.hpp>
 #include <spiq/kernel/linear.hpp>
 #include <spiq/kernel/packed_conv.hpp>
 #include <spiq/kernel/packed_weights.hpp>
