@@ -6,7 +6,9 @@
 #include <spiq/version.hpp>
 
 #include <spiq/core/abi.hpp>
+#include <spiq/core/bfloat16.hpp>
 #include <spiq/core/error.hpp>
+#include <spiq/core/float16.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/core/parallel.hpp>
@@ -17,6 +19,7 @@
 
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/half.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
@@ -36,6 +39,8 @@
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
 #include <spiq/kernel/exp.hpp>
+#include <spiq/kernel/exp_f64.hpp>
+#include <spiq/kernel/exp_half.hpp>
 #include <spiq/kernel/exp_vector.hpp>
 #include <spiq/kernel/gather.hpp>
 #include <spiq/kernel/gemm.hpp>
@@ -48,6 +53,7 @@
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/softmax_integer.hpp>
 #include <spiq/kernel/stream_map.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
