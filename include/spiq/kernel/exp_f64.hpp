@@ -88,12 +88,17 @@ private:
     const double t = multiply_add(y, log2_e, magic);
     const double n = t - magic;
     const double r = multiply_add(n, -1.90821492927058770002e-10, multiply_add(n, -6.93147180369123816490e-01, y));
-    double p = 1.0 / 6227020800;
-    constexpr double c[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
-                            1.0 / 720,       1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5,         1.0};
+    // Even and odd powers in chains of their own.
+    constexpr double even[] = {1.0 / 479001600, 1.0 / 3628800, 1.0 / 40320, 1.0 / 720, 1.0 / 24, 0.5, 1.0};
+    constexpr double odd[] = {1.0 / 6227020800, 1.0 / 39916800, 1.0 / 362880, 1.0 / 5040, 1.0 / 120, 1.0 / 6, 1.0};
+    const double square = r * r;
+    double p = even[0], q = odd[0];
     SPIQ_UNROLL
-    for (int i = 0; i < 12; ++i) p = multiply_add(p, r, c[i]);
-    p = multiply_add(p, r, 1.0);
+    for (int i = 1; i < 7; ++i) {
+      p = multiply_add(p, square, even[i]);
+      q = multiply_add(q, square, odd[i]);
+    }
+    p = multiply_add(q, r, p);
     // The exponent by addition; what is below the normal numbers as a factor, for gradual underflow.
     const auto e = static_cast<std::int64_t>(std::bit_cast<std::uint64_t>(t) << 52);
     constexpr std::int64_t lowest = std::int64_t{-1021} * (std::int64_t{1} << 52);
@@ -114,15 +119,22 @@ template <detail::F64Rung Rung>
 void exp(const double* x, double* y, std::size_t n, double scale = 1, double shift = 0, int threads = 1) noexcept {
   parallel_for(n, map_grain, threads, [=](std::size_t begin, std::size_t end, int) {
     const detail::ExpF64<Rung> f(scale, shift);
-    // Blocks of a fixed size through memory that nothing else can be: vectors at -O2 too.
+    // Blocks of a fixed size whose elements do not depend on each other: vectors at -O2 too.
     constexpr std::size_t block = 32;
-    double in[block] = {}, out[block];
-    for (std::size_t i = begin; i < end; i += block) {
-      const std::size_t count = std::min(block, end - i);
-      std::copy(x + i, x + i + count, in);
-      for (std::size_t k = 0; k < block; ++k) out[k] = f(in[k]);
-      std::copy(out, out + count, y + i);
+    std::size_t i = begin;
+    for (; i + block <= end; i += block) {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#elif defined(__GNUC__)
+#pragma GCC ivdep
+#endif
+      for (std::size_t k = 0; k < block; ++k) y[i + k] = f(x[i + k]);
     }
+    // The same code for the rest, so that a result does not depend on its place.
+    double rest[block] = {};
+    std::copy(x + i, x + end, rest);
+    for (double& v : rest) v = f(v);
+    std::copy(rest, rest + (end - i), y + i);
   });
 }
 

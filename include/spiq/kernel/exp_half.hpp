@@ -48,15 +48,17 @@ public:
     scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
     shift_ = V::broadcast(static_cast<float>(c1));
   }
-  SPIQ_INLINE void operator()(const Half* from, Half* to) const {
+  /// What `store` takes: the float result, or the bits of the 16-bit one.
+  [[nodiscard]] SPIQ_INLINE V operator()(const Half* from) const {
     const V x = simd::load_wide<Arch>(from);
     if constexpr (order == 1) {
       constexpr bool ieee = Rung::overflow == accuracy::Overflow::ieee;
       const V v = max(fma(x, scale_, shift_), V::zero());  // NaN gives 0
-      I i = to_i32(min(v, V::broadcast(static_cast<float>(ieee ? Format::largest + 1 : Format::largest))));
+      const I i = to_i32(min(v, V::broadcast(static_cast<float>(ieee ? Format::largest + 1 : Format::largest))));
       if constexpr (Rung::nan == accuracy::Nan::propagate)
-        i = bits_of(select(x == x, from_bits(i), from_bits(I::broadcast(Format::not_a_number))));
-      simd::store_u16<Arch>(i, &to->bits);
+        return select(x == x, from_bits(i), from_bits(I::broadcast(Format::not_a_number)));
+      else
+        return from_bits(i);
     } else if constexpr (in_half) {
       // Octaves counted from 2^-(base); what lies below rounds to 0, what lies above to inf.
       V v = max(fma(x, scale_, shift_), V::zero());
@@ -69,13 +71,19 @@ public:
       V y = e * polynomial(m, c);
       if constexpr (Rung::overflow == accuracy::Overflow::saturate) y = min(y, V::broadcast(65504.0f));
       if constexpr (Rung::nan == accuracy::Nan::propagate) y = select(x == x, y, x);
-      simd::store_narrow(y, to);
+      return y;
     } else {
       V y = exp_(x);
       if constexpr (Rung::overflow == accuracy::Overflow::saturate)  // NaN stays: min takes its second operand
         y = min(V::broadcast(std::is_same_v<Half, float16> ? 65504.0f : 3.38953139e38f), y);
-      simd::store_narrow(y, to);
+      return y;
     }
+  }
+  SPIQ_INLINE void store(V y, Half* to) const {
+    if constexpr (order == 1)
+      simd::store_u16<Arch>(bits_of(y), &to->bits);
+    else
+      simd::store_narrow(y, to);
   }
 
 private:
@@ -95,19 +103,43 @@ private:
   Exp<Rung, Arch, ExpInput::affine> exp_;
 };
 
-/// y[i] = f(x[i]) of 16-bit numbers, f from a whole vector of them to another.
+/// Conversions for `map_16`.
+template <class Arch>
+struct Convert {
+  using V = typename simd::traits<Arch>::f32;
+  SPIQ_INLINE V operator()(const float* from) const { return V::load(from); }
+  template <class Half>
+  SPIQ_INLINE V operator()(const Half* from) const {
+    return simd::load_wide<Arch>(from);
+  }
+  SPIQ_INLINE void store(V v, float* to) const { v.store(to); }
+  template <class Half>
+  SPIQ_INLINE void store(V v, Half* to) const {
+    simd::store_narrow(v, to);
+  }
+};
+
+/// y[i] = f(x[i]) where numbers of 16 bits come in or go out: `f(from)` reads a vector, `f.store(v, to)` writes one.
 template <class Arch, class From, class To, class F>
 void map_16(const From* x, To* y, std::size_t n, const F& function, int threads) noexcept {
   parallel_for(n, map_grain, threads, [&function, x, y](std::size_t begin, std::size_t end, int) {
+    using V = typename simd::traits<Arch>::f32;
     const F f = function;
-    constexpr std::size_t width = simd::traits<Arch>::width;
+    constexpr std::size_t width = V::width, block = 4;
     std::size_t i = begin;
-    for (; i + width <= end; i += width) f(x + i, y + i);
+    for (; i + block * width <= end; i += block * width) {
+      V value[block];
+      SPIQ_UNROLL
+      for (std::size_t v = 0; v < block; ++v) value[v] = f(x + i + v * width);
+      SPIQ_UNROLL
+      for (std::size_t v = 0; v < block; ++v) f.store(value[v], y + i + v * width);
+    }
+    for (; i + width <= end; i += width) f.store(f(x + i), y + i);
     if (i == end) return;
     From in[width] = {};
     To out[width];
     std::copy(x + i, x + end, in);
-    f(in, out);
+    f.store(f(in), out);
     std::copy(out, out + (end - i), y + i);
   });
 }
@@ -122,18 +154,12 @@ void exp(const Half* x, Half* y, std::size_t n, float scale = 1, float shift = 0
 /// y[i] = x[i] for i < n, rounded to nearest even.
 template <class Arch = simd::best, class Half>
 void narrow(const float* x, Half* y, std::size_t n, int threads = 1) noexcept {
-  detail::map_16<Arch>(
-      x, y, n,
-      [](const float* from, Half* to) SPIQ_LAMBDA_INLINE {
-        simd::store_narrow(simd::traits<Arch>::f32::load(from), to);
-      },
-      threads);
+  detail::map_16<Arch>(x, y, n, detail::Convert<Arch>{}, threads);
 }
 /// y[i] = x[i] for i < n.
 template <class Arch = simd::best, class Half>
 void widen(const Half* x, float* y, std::size_t n, int threads = 1) noexcept {
-  detail::map_16<Arch>(
-      x, y, n, [](const Half* from, float* to) SPIQ_LAMBDA_INLINE { simd::load_wide<Arch>(from).store(to); }, threads);
+  detail::map_16<Arch>(x, y, n, detail::Convert<Arch>{}, threads);
 }
 
 }  // namespace kernel

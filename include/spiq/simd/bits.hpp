@@ -235,7 +235,7 @@ SPIQ_INLINE vec<float, Arch> round_nearest(vec<float, Arch> a) {
 #endif
   return to_f32(round_i32(a));
 }
-/// t - floor(t), in [0, 1); exact for |t| < 2^23.
+/// t - floor(t), in [0, 1], rounded (exact but right below 0) for |t| < 2^23.
 SPIQ_INLINE vec<float, scalar> fraction(vec<float, scalar> t) { return t - floor(t); }
 template <vectorised Arch>
 SPIQ_INLINE vec<float, Arch> fraction(vec<float, Arch> t) {
