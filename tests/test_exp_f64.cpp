@@ -88,7 +88,7 @@ TEST_CASE("range policies in double", "[exp]") {
 }
 
 TEST_CASE("exp of doubles: tails, in place, affine maps", "[exp]") {
-  for (std::size_t n : {0, 1, 7, 31, 32, 33, 65}) {
+  for (const std::size_t n : std::initializer_list<std::size_t>{0, 1, 7, 31, 32, 33, 65}) {
     spiq_test::Guarded<double> x(n), y(n);
     std::vector<double> mapped(n);
     for (std::size_t i = 0; i < n; ++i) {

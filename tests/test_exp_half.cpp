@@ -140,8 +140,8 @@ TEMPLATE_LIST_TEST_CASE("range policies of exp in 16 bits", "[half]", spiq_test:
     const auto saturated = exp_of<accuracy::saturating<Rung>, TestType>(x);
     const auto ieee = exp_of<accuracy::ieee<Rung>, TestType>(x);
     const auto checked = exp_of<accuracy::checked<Rung>, TestType>(x);
-    for (int i : {0, 1}) CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
-    for (int i : {2, 3}) {
+    for (const std::size_t i : std::initializer_list<std::size_t>{0, 1}) CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
+    for (const std::size_t i : std::initializer_list<std::size_t>{2, 3}) {
       CHECK(saturated[i].bits == top);
       CHECK(static_cast<float>(ieee[i]) == INFINITY);
     }
@@ -156,7 +156,7 @@ TEMPLATE_LIST_TEST_CASE("range policies of exp in 16 bits", "[half]", spiq_test:
 }
 
 TEMPLATE_LIST_TEST_CASE("exp in 16 bits: tails, affine maps, memory bounds", "[half]", spiq_test::Backends) {
-  for (std::size_t n : {0, 1, 3, 15, 16, 17, 33}) {
+  for (const std::size_t n : std::initializer_list<std::size_t>{0, 1, 3, 15, 16, 17, 33}) {
     spiq_test::Guarded<float16> x(n), y(n);
     std::vector<float16> mapped(n);
     for (std::size_t i = 0; i < n; ++i) {

@@ -55,7 +55,7 @@ void check(double scale, std::size_t n, double spread, double relative) {
 template <class Score, class Probability>
 void check_all() {
   for (const double scale : {0.0001, 0.01, 0.05, 0.1, 0.7, 3.0})
-    for (const std::size_t n : {1, 2, 15, 16, 17, 197, 1024, 50257}) {
+    for (const std::size_t n : std::initializer_list<std::size_t>{1, 2, 15, 16, 17, 197, 1024, 50257}) {
       const double spread = std::min(3.0, 40 * scale);
       check<accuracy::quake, Score, Probability>(scale, n, std::is_same_v<Score, std::int8_t> ? spread : 3.0, 0.062);
       check<accuracy::quake2, Score, Probability>(scale, n, std::is_same_v<Score, std::int8_t> ? spread : 3.0, 0.0054);

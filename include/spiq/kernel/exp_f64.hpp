@@ -88,17 +88,17 @@ private:
     const double t = multiply_add(y, log2_e, magic);
     const double n = t - magic;
     const double r = multiply_add(n, -1.90821492927058770002e-10, multiply_add(n, -6.93147180369123816490e-01, y));
-    // Even and odd powers in chains of their own.
-    constexpr double even[] = {1.0 / 479001600, 1.0 / 3628800, 1.0 / 40320, 1.0 / 720, 1.0 / 24, 0.5, 1.0};
-    constexpr double odd[] = {1.0 / 6227020800, 1.0 / 39916800, 1.0 / 362880, 1.0 / 5040, 1.0 / 120, 1.0 / 6, 1.0};
+    // 1 + (r + r^2 (even + r odd)): two chains, and few roundings at the end.
+    constexpr double even[] = {1.0 / 479001600, 1.0 / 3628800, 1.0 / 40320, 1.0 / 720, 1.0 / 24, 0.5};
+    constexpr double odd[] = {1.0 / 6227020800, 1.0 / 39916800, 1.0 / 362880, 1.0 / 5040, 1.0 / 120, 1.0 / 6};
     const double square = r * r;
     double p = even[0], q = odd[0];
     SPIQ_UNROLL
-    for (int i = 1; i < 7; ++i) {
+    for (int i = 1; i < 6; ++i) {
       p = multiply_add(p, square, even[i]);
       q = multiply_add(q, square, odd[i]);
     }
-    p = multiply_add(q, r, p);
+    p = 1.0 + multiply_add(square, multiply_add(q, r, p), r);
     // The exponent by addition; what is below the normal numbers as a factor, for gradual underflow.
     const auto e = static_cast<std::int64_t>(std::bit_cast<std::uint64_t>(t) << 52);
     constexpr std::int64_t lowest = std::int64_t{-1021} * (std::int64_t{1} << 52);

@@ -65,18 +65,16 @@ SPIQ_INLINE vec<std::int32_t, Arch> shift_left(vec<std::int32_t, Arch> a) {
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>)
     return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_slli_epi32(detail::all_lanes, a.v, N))};
-  else
 #endif
-    return {a.v << N};
+  return {a.v << N};
 }
 template <int N, vectorised Arch>
 SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>)
     return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_srai_epi32(detail::all_lanes, a.v, N))};
-  else
 #endif
-    return {a.v >> N};
+  return {a.v >> N};
 }
 
 /// Minimum and maximum of integers, in one instruction where there is one.
