@@ -8,6 +8,7 @@
 #include <spiq/core/abi.hpp>
 #include <spiq/core/bfloat16.hpp>
 #include <spiq/core/error.hpp>
+#include <spiq/core/float16.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/core/parallel.hpp>
@@ -19,6 +20,7 @@
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bf16.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/half.hpp>
 #include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
@@ -43,6 +45,8 @@
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
 #include <spiq/kernel/exp.hpp>
+#include <spiq/kernel/exp_f64.hpp>
+#include <spiq/kernel/exp_half.hpp>
 #include <spiq/kernel/exp_vector.hpp>
 #include <spiq/kernel/gather.hpp>
 #include <spiq/kernel/gemm.hpp>
@@ -59,6 +63,7 @@
 #include <spiq/kernel/sink.hpp>
 #include <spiq/kernel/softmax.hpp>
 #include <spiq/kernel/softmax_backward.hpp>
+#include <spiq/kernel/softmax_integer.hpp>
 #include <spiq/kernel/softmax_passes.hpp>
 #include <spiq/kernel/softmax_row.hpp>
 #include <spiq/kernel/stream_map.hpp>

@@ -19,13 +19,14 @@ inline constexpr std::size_t streamed_bytes = std::size_t{16} << 20;
 /// y[i] = f(x[i]) for i < n as `map`, storing past the caches from `streamed_bytes` on. y may be x; then the lines are
 /// in the cache anyway and stores are ordinary ones. Bound: two (streamed) transfers of n floats.
 template <class Arch = simd::best, class F>
-void stream_map(const float* x, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
+void stream_map(const float* x, float* y, std::size_t n, const F& function, int threads = 1) noexcept {
   using V = typename simd::traits<Arch>::f32;
   if (n * sizeof(float) < streamed_bytes || x == y) {
-    map<Arch>(x, y, n, f, threads);
+    map<Arch>(x, y, n, function, threads);
     return;
   }
-  parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
+  parallel_for(n, map_grain, threads, [&function, x, y](std::size_t begin, std::size_t end, int) {
+    const F f = function;  // a copy, whose constants stay in registers
     constexpr std::size_t width = V::width, block = 4;
     std::size_t i = begin;
     const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(y + begin) / sizeof(float) % width;

@@ -77,6 +77,103 @@ SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
   return {a.v >> N};
 }
 
+/// Minimum and maximum of integers, in one instruction where there is one.
+SPIQ_INLINE vec<std::int32_t, scalar> min_i32(vec<std::int32_t, scalar> a, vec<std::int32_t, scalar> b) { return min(a, b); }
+SPIQ_INLINE vec<std::int32_t, scalar> max_i32(vec<std::int32_t, scalar> a, vec<std::int32_t, scalar> b) { return max(a, b); }
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> min_i32(vec<std::int32_t, Arch> a, vec<std::int32_t, Arch> b) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_min_epi32(detail::all_lanes, a.v, b.v))};
+  else
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>)
+    return {typename vec<std::int32_t, Arch>::native(_mm256_min_epi32(a.v, b.v))};
+  else
+#endif
+    return select(a < b, a, b);
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<std::int32_t, Arch> max_i32(vec<std::int32_t, Arch> a, vec<std::int32_t, Arch> b) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_max_epi32(detail::all_lanes, a.v, b.v))};
+  else
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2>)
+    return {typename vec<std::int32_t, Arch>::native(_mm256_max_epi32(a.v, b.v))};
+  else
+#endif
+    return select(a > b, a, b);
+}
+/// `low` <= a <= `high` for low < 0 < high, where NaN gives one of them or stays.
+SPIQ_INLINE vec<float, scalar> limited(vec<float, scalar> a, float low, float high) {
+  return max(min(a, vec<float, scalar>{high}), vec<float, scalar>{low});
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> limited(vec<float, Arch> a, float low, float high) {
+  using V = vec<float, Arch>;
+  // As integers, beside the float units: bits of positive floats are in order, and below them all negative ones;
+  // without a sign those of negative floats are above all others, the larger the further down.
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) {
+    const __m512i top = min_i32(bits_of(a), bits_of(V::broadcast(high))).v;
+    return from_bits(vec<std::int32_t, Arch>{typename vec<std::int32_t, Arch>::native(
+        _mm512_maskz_min_epu32(detail::all_lanes, top, bits_of(V::broadcast(low)).v))});
+  } else
+#endif
+    return max(min(a, V::broadcast(high)), V::broadcast(low));
+}
+/// True where whole numbers are compared beside the float units, so that limits are best kept there.
+template <class Arch>
+inline constexpr bool limits_in_integers = false;
+#if defined(SPIQ_SIMD_AVX512)
+template <>
+inline constexpr bool limits_in_integers<avx512> = true;
+#endif
+
+/// Entries of the largest table of floats that one instruction looks up; 0 where there is none.
+template <class Arch>
+inline constexpr int lookup_entries = 0;
+#if defined(SPIQ_SIMD_AVX2)
+template <>
+inline constexpr int lookup_entries<avx2> = 8;
+#endif
+#if defined(SPIQ_SIMD_AVX512)
+template <>
+inline constexpr int lookup_entries<avx512> = 32;
+#endif
+/// table[index mod N] for N a power of two.
+template <int N>
+SPIQ_INLINE vec<float, scalar> lookup(const float (&table)[N], vec<std::int32_t, scalar> index) {
+  return {table[index.v & (N - 1)]};
+}
+template <int N, vectorised Arch>
+SPIQ_INLINE vec<float, Arch> lookup(const float (&table)[N], vec<std::int32_t, Arch> index) {
+  using V = vec<float, Arch>;
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512> && N == 16) {
+    return {typename V::native(_mm512_maskz_permutexvar_ps(detail::all_lanes, index.v, V::load(table).v))};
+  } else if constexpr (std::is_same_v<Arch, avx512> && N == 32) {
+    return {typename V::native(_mm512_permutex2var_ps(V::load(table).v, index.v, V::load(table + 16).v))};
+  } else
+#endif
+#if defined(SPIQ_SIMD_AVX2)
+  if constexpr (std::is_same_v<Arch, avx2> && N == 8) {
+    return {typename V::native(_mm256_permutevar8x32_ps(V::load(table).v, index.v))};
+  } else
+#endif
+  {
+    alignas(64) std::int32_t place[static_cast<std::size_t>(V::width)];
+    alignas(64) float value[static_cast<std::size_t>(V::width)];
+    index.store(place);
+    for (int i = 0; i < V::width; ++i) value[i] = table[place[i] & (N - 1)];
+    return V::load(value);
+  }
+}
+
 /// Truncation of non-negative floats, +inf too, to integers of at most `cap`, which must be a float as well. Where the
 /// integer minimum runs beside the float units it is taken there.
 SPIQ_INLINE vec<std::int32_t, scalar> to_i32_capped(vec<float, scalar> a, std::int32_t cap) {
@@ -136,7 +233,7 @@ SPIQ_INLINE vec<float, Arch> round_nearest(vec<float, Arch> a) {
 #endif
   return to_f32(round_i32(a));
 }
-/// t - floor(t), in [0, 1); exact for |t| < 2^23.
+/// t - floor(t), in [0, 1], rounded (exact but right below 0) for |t| < 2^23.
 SPIQ_INLINE vec<float, scalar> fraction(vec<float, scalar> t) { return t - floor(t); }
 template <vectorised Arch>
 SPIQ_INLINE vec<float, Arch> fraction(vec<float, Arch> t) {
