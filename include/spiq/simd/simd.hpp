@@ -4,5 +4,6 @@
 
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/interleaved.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/xsimd.hpp>
