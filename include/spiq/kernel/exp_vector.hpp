@@ -13,8 +13,8 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
 
-/// What an exponential is asked for: exp(x), exp(scale x) or exp(scale x + shift).
-enum class ExpInput { plain, scaled, affine };
+/// What an exponential is asked for: exp(x), exp(-x), exp(scale x) or exp(scale x + shift).
+enum class ExpInput { plain, negated, scaled, affine };
 /// Which arguments occur: with `nonpositive` (after scale and shift, up to rounding: a softmax) no guard against
 /// overflow is needed.
 enum class ExpDomain { all, nonpositive };
@@ -73,20 +73,24 @@ class Exp {
 public:
   using V = typename simd::traits<Arch>::f32;
 
-  SPIQ_INLINE explicit Exp(float scale = 1, float shift = 0) {
+  /// What a scale is multiplied by inside: the steps of the rung's own exponent in a step of x.
+  static constexpr double unit = [] {
+    if constexpr (requires { Rung::order; })
+      return 8388608.0 * detail::log2_e;  // 2^23 / ln 2
+    else
+      return Rung::degree <= 3 ? detail::log2_e : 1.0;
+  }();
+
+  SPIQ_INLINE explicit Exp(float scale = Input == ExpInput::negated ? -1 : 1, float shift = 0) {
     if constexpr (requires { Rung::order; }) {
-      constexpr double unit = 8388608.0 * detail::log2_e;  // 2^23 / ln 2
       constexpr double bias = 127.0 * 8388608.0;
       double c1 = bias + double{shift} * unit;
       if constexpr (Rung::order == 1) c1 -= Rung::offset;
       scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
       shift_ = V::broadcast(static_cast<float>(c1));
-    } else if constexpr (Rung::degree <= 3) {
-      scale_ = V::broadcast(static_cast<float>(double{scale} * detail::log2_e));
-      shift_ = V::broadcast(static_cast<float>(double{shift} * detail::log2_e));
     } else {
-      scale_ = V::broadcast(scale);
-      shift_ = V::broadcast(shift);
+      scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
+      shift_ = V::broadcast(static_cast<float>(double{shift} * unit));
     }
   }
 
@@ -100,6 +104,15 @@ public:
       y = by_remainder(x);
     if constexpr (Rung::nan == accuracy::Nan::propagate && !nan_survives) y = select(x == x, y, x);
     return y;
+  }
+
+  /// exp(x factor / unit + shift): a scale of its own for each lane.
+  [[nodiscard]] SPIQ_INLINE V operator()(V x, V factor) const
+    requires(Input == ExpInput::scaled || Input == ExpInput::affine)
+  {
+    Exp scaled = *this;
+    scaled.scale_ = factor;
+    return scaled(x);
   }
 
 private:
@@ -167,15 +180,22 @@ private:
     V y = x;
     if constexpr (Input == ExpInput::affine) y = fma(x, scale_, shift_);
     if constexpr (Input == ExpInput::scaled) y = x * scale_;
+    // The sign costs nothing where the constants below take it.
+    constexpr bool sign_later =
+        Input == ExpInput::negated && requires { Rung::one_step; } && simd::scales_by_exponent<Arch>;
+    if constexpr (Input == ExpInput::negated && !sign_later) y = V::zero() - x;
     if constexpr (!simd::scales_by_exponent<Arch>) {  // keeps conversions of n defined; NaN passes
       if constexpr (Domain == ExpDomain::all) y = min(V::broadcast(100.0f), y);
       y = max(V::broadcast(-110.0f), y);
     }
-    const V n = round_nearest(y * V::broadcast(static_cast<float>(detail::log2_e)));
+    const V n = round_nearest(y * V::broadcast(static_cast<float>(sign_later ? -detail::log2_e : detail::log2_e)));
     // ln 2 in two parts, the first of so few bits that its products with n are exact; in one where an error of 2e-7
-    // does not matter and the product is not rounded.
+    // does not matter (2e-9 n) and the product is not rounded.
     V r;
-    if constexpr (Rung::degree == 4 && simd::fuses_multiply_add<Arch>) {
+    constexpr bool coarse = Rung::degree == 4 || requires { Rung::one_step; };
+    if constexpr (sign_later) {
+      r = fnms(n, V::broadcast(0.693147182f), x);
+    } else if constexpr (coarse && simd::fuses_multiply_add<Arch>) {
       r = fma(n, V::broadcast(-0.693147182f), y);
     } else {
       r = fma(n, V::broadcast(2.12194440e-4f), fma(n, V::broadcast(-0.693359375f), y));
