@@ -17,6 +17,7 @@
 
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/interleaved.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
@@ -43,6 +44,9 @@
 #include <spiq/kernel/geometry.hpp>
 #include <spiq/kernel/gradient_tile.hpp>
 #include <spiq/kernel/linear.hpp>
+#include <spiq/kernel/nonlinear.hpp>
+#include <spiq/kernel/nonlinear_map.hpp>
+#include <spiq/kernel/nonlinear_parts.hpp>
 #include <spiq/kernel/packed_conv.hpp>
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>
