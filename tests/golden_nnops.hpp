@@ -3,6 +3,7 @@
 #pragma once
 
 #include "golden.hpp"
+#include "golden_nonlinear.hpp"
 
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
@@ -183,6 +184,8 @@ inline Result run_nnops(const Case& c) {
   if (op == "max_pool2d") return nnops::pool(c, true);
   if (op == "adaptive_avg_pool2d_1") return nnops::global_average(c);
   if (op == "cross_entropy_mean") return nnops::cross_entropy(c);
+  Result nonlinear;
+  if (run_nonlinear(c, op, nonlinear)) return nonlinear;
   return Result::skip("operator " + op + " is not part of the library");
 }
 
