@@ -72,7 +72,12 @@ SPIQ_INLINE vec<std::int32_t, Arch> shift_left(vec<std::int32_t, Arch> a) {
 }
 template <int N, vectorised Arch>
 SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
-  return {a.v >> N};
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>)
+    return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_srai_epi32(detail::all_lanes, a.v, N))};
+  else
+#endif
+    return {a.v >> N};
 }
 
 /// Truncation of non-negative floats, +inf too, to integers of at most `cap`, which must be a float as well. Where the
