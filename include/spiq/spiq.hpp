@@ -79,6 +79,7 @@
 #include <spiq/neuron/qcfs.hpp>
 
 #include <spiq/nn/activation.hpp>
+#include <spiq/nn/attention.hpp>
 #include <spiq/nn/augment.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/calibrate.hpp>
@@ -92,6 +93,7 @@
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>
 #include <spiq/nn/fusion.hpp>
+#include <spiq/nn/layer_norm.hpp>
 #include <spiq/nn/layers.hpp>
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/loss.hpp>
@@ -103,9 +105,11 @@
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/pool.hpp>
+#include <spiq/nn/position_embedding.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
+#include <spiq/nn/softmax.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
