@@ -113,10 +113,12 @@
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
+#include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
+#include <spiq/exec/map.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/exec/parameters.hpp>
 #include <spiq/exec/pool.hpp>
@@ -134,6 +136,7 @@
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/lower/transformer_rules.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>
