@@ -3,6 +3,7 @@
 #pragma once
 
 #include "golden.hpp"
+#include "golden_nonlinear.hpp"
 
 #include <spiq/kernel/attention_backward.hpp>
 #include <spiq/kernel/layer_norm.hpp>
@@ -306,6 +307,8 @@ inline Result run_nnops(const Case& c) {
   if (op == "scaled_dot_product_attention") return nnops::attention(c);
   if (op == "multihead_attention_self") return nnops::multihead_attention(c);
   if (op == "layer_norm") return nnops::layer_norm(c);
+  Result nonlinear;
+  if (run_nonlinear(c, op, nonlinear)) return nonlinear;
   return Result::skip("operator " + op + " is not part of the library");
 }
 

@@ -30,11 +30,14 @@ using Rungs = std::tuple<accuracy::quake, accuracy::quake_one_sided, accuracy::q
                          accuracy::quake2_balanced, accuracy::quake2_scaled, accuracy::ladder2, accuracy::ladder3,
                          accuracy::ladder4, accuracy::ladder5, accuracy::full>;
 using MainRungs = std::tuple<accuracy::quake, accuracy::quake2, accuracy::ladder3, accuracy::full>;
-/// Every rung on the best back-end; one of each kind on the others and where `Every` is false, for the compiler's sake.
+using FewRungs = std::tuple<accuracy::quake, accuracy::ladder3>;
+/// Every rung on the best back-end, where `Every` is false one of each kind, which scalar code takes anyway; few on those
+/// between, for the compiler's sake.
 template <class Arch, bool Every, class F>
 void for_rungs(const F& f) {
+  constexpr bool best = std::is_same_v<Arch, simd::best>, between = !best && !std::is_same_v<Arch, simd::scalar>;
   std::apply([&](auto... rung) { (f(rung), ...); },
-             std::conditional_t<Every && std::is_same_v<Arch, simd::best>, Rungs, MainRungs>{});
+             std::conditional_t<Every && best, Rungs, std::conditional_t<between, FewRungs, MainRungs>>{});
 }
 
 /// Values of a normal distribution.

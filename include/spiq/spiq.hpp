@@ -21,6 +21,7 @@
 #include <spiq/simd/bf16.hpp>
 #include <spiq/simd/bits.hpp>
 #include <spiq/simd/half.hpp>
+#include <spiq/simd/interleaved.hpp>
 #include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
@@ -55,6 +56,9 @@
 #include <spiq/kernel/gradient_tile.hpp>
 #include <spiq/kernel/layer_norm.hpp>
 #include <spiq/kernel/linear.hpp>
+#include <spiq/kernel/nonlinear.hpp>
+#include <spiq/kernel/nonlinear_map.hpp>
+#include <spiq/kernel/nonlinear_parts.hpp>
 #include <spiq/kernel/packed_conv.hpp>
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>

@@ -14,8 +14,8 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
 
-/// What an exponential is asked for: exp(x), exp(scale x) or exp(scale x + shift).
-enum class ExpInput { plain, scaled, affine };
+/// What an exponential is asked for: exp(x), exp(-x), exp(scale x) or exp(scale x + shift).
+enum class ExpInput { plain, negated, scaled, affine };
 /// Which arguments occur: with `nonpositive` (after scale and shift, up to rounding: a softmax) no guard against
 /// overflow is needed.
 enum class ExpDomain { all, nonpositive };
@@ -83,24 +83,30 @@ class Exp {
 public:
   using V = typename simd::traits<Arch>::f32;
 
-  SPIQ_INLINE explicit Exp(float scale = 1, float shift = 0) {
-    constexpr double unit = 8388608.0 * detail::log2_e;  // 2^23 / ln 2
-    constexpr double bias = 127.0 * 8388608.0;
-    if constexpr (requires { Rung::order; }) {
-      double c1 = bias + double{shift} * unit;
-      if constexpr (Rung::order == 1) c1 -= Rung::offset;
-      scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
-      shift_ = V::broadcast(static_cast<float>(c1));
-    } else if constexpr (Rung::degree <= 3 && !simd::scales_by_exponent<Arch>) {
-      scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
-      shift_ = V::broadcast(static_cast<float>(bias + double{shift} * unit));
-    } else if constexpr (Rung::degree <= 3) {
-      scale_ = V::broadcast(static_cast<float>(double{scale} * detail::log2_e));
-      shift_ = V::broadcast(static_cast<float>(double{shift} * detail::log2_e));
-    } else {
-      scale_ = V::broadcast(scale);
-      shift_ = V::broadcast(shift);
-    }
+private:
+  /// The exponent is kept as a bit pattern, in units of 2^-23 with the bias of floats.
+  static constexpr bool in_patterns = [] {
+    if constexpr (requires { Rung::order; })
+      return true;
+    else
+      return Rung::degree <= 3 && !simd::scales_by_exponent<Arch>;
+  }();
+
+public:
+  /// What a scale is multiplied by inside: the steps of the rung's own exponent in a step of x.
+  static constexpr double unit = [] {
+    if constexpr (in_patterns)
+      return 8388608.0 * detail::log2_e;  // 2^23 / ln 2
+    else
+      return Rung::degree <= 3 ? detail::log2_e : 1.0;
+  }();
+
+  SPIQ_INLINE explicit Exp(float scale = Input == ExpInput::negated ? -1 : 1, float shift = 0) {
+    double offset = double{shift} * unit;
+    if constexpr (in_patterns) offset += 127.0 * 8388608.0;
+    if constexpr (requires { Rung::offset; }) offset -= Rung::offset;
+    scale_ = V::broadcast(static_cast<float>(double{scale} * unit));
+    shift_ = V::broadcast(static_cast<float>(offset));
   }
 
   /// This function of x - origin at no cost per value, for a softmax. What the product of origin and scale loses in
@@ -125,6 +131,15 @@ public:
       y = by_remainder(x);
     if constexpr (Rung::nan == accuracy::Nan::propagate && !nan_survives) y = select(x == x, y, x);
     return y;
+  }
+
+  /// exp(x factor / unit + shift): a scale of its own for each lane.
+  [[nodiscard]] SPIQ_INLINE V operator()(V x, V factor) const
+    requires(Input == ExpInput::scaled || Input == ExpInput::affine)
+  {
+    Exp scaled = *this;
+    scaled.scale_ = factor;
+    return scaled(x);
   }
 
 private:
@@ -234,23 +249,34 @@ private:
   /// e^y = e^r 2^s with s the multiple of 1 / entries nearest to y / ln 2.
   [[nodiscard]] SPIQ_INLINE V by_remainder(V x) const {
     using I = typename simd::traits<Arch>::i32;
+    constexpr bool negated = Input == ExpInput::negated;  // the constants below take the sign
     V y = x;
     if constexpr (Input == ExpInput::affine) y = fma(x, scale_, shift_);
     if constexpr (Input == ExpInput::scaled) y = x * scale_;
     [[maybe_unused]] const V argument = y;
-    if constexpr (!simd::scales_by_exponent<Arch>)  // results are 0 or infinite beyond
-      y = simd::limited(y, Rung::degree == 6 ? -105.0f : -88.5f, 89.0f);
+    if constexpr (!simd::scales_by_exponent<Arch>) {  // results are 0 or infinite beyond
+      constexpr float low = Rung::degree == 6 ? -105.0f : -88.5f, high = 89.0f;
+      y = simd::limited(y, negated ? -high : low, negated ? -low : high);
+    }
     // Rounded by adding a number whose last bit has the value 1 / entries: the bits of t count in that unit.
     constexpr float magic = 12582912.0f / static_cast<float>(entries);
-    const V t = fma(y, V::broadcast(static_cast<float>(detail::log2_e)), V::broadcast(magic));
+    constexpr float octaves = static_cast<float>(negated ? -detail::log2_e : detail::log2_e);
+    const V t = fma(y, V::broadcast(octaves), V::broadcast(magic));
     const V s = t - V::broadcast(magic);
     // ln 2 in two parts, the first of so few bits that its products with s are exact; in one where an error of 2e-7
-    // does not matter and the product is not rounded.
+    // does not matter (2e-9 s) and the product is not rounded.
+    const auto less = [&](float ln2) SPIQ_LAMBDA_INLINE {
+      if constexpr (negated)
+        return fnms(s, V::broadcast(ln2), y);
+      else
+        return fnma(s, V::broadcast(ln2), y);
+    };
     V r;
-    if constexpr (Rung::degree == 4 && simd::fuses_multiply_add<Arch>)
-      r = fma(s, V::broadcast(-0.693147182f), y);
+    constexpr bool coarse = Rung::degree == 4 || requires { Rung::one_step; };
+    if constexpr (coarse && simd::fuses_multiply_add<Arch>)
+      r = less(0.693147182f);
     else
-      r = fma(s, V::broadcast(2.12194440e-4f), fma(s, V::broadcast(-0.693359375f), y));
+      r = fma(s, V::broadcast(2.12194440e-4f), less(0.693359375f));
     // Far out, where s is no longer exact, and at infinities r means nothing. Without the highest bit of its exponent
     // it is finite and small, so that p is a positive number and the scaling gives 0, inf or NaN, as s is.
     if constexpr (simd::scales_by_exponent<Arch>) r = from_bits(bits_of(r) & I::broadcast(~0x40000000));
@@ -261,7 +287,7 @@ private:
       const V e = scaled(p, shift_left<23>(shift_right<std::countr_zero(static_cast<unsigned>(entries))>(bits_of(t))));
       // exp(x) is above x: the maximum is its second operand only where that is NaN (or inf).
       if constexpr (Rung::nan == accuracy::Nan::propagate && nan_survives)
-        return max(e, argument);
+        return max(e, negated ? V::zero() - argument : argument);
       else
         return e;
     }

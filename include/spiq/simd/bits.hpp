@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 SPIQ_BEGIN_NAMESPACE
@@ -65,16 +66,18 @@ SPIQ_INLINE vec<std::int32_t, Arch> shift_left(vec<std::int32_t, Arch> a) {
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>)
     return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_slli_epi32(detail::all_lanes, a.v, N))};
+  else
 #endif
-  return {a.v << N};
+    return {a.v << N};
 }
 template <int N, vectorised Arch>
 SPIQ_INLINE vec<std::int32_t, Arch> shift_right(vec<std::int32_t, Arch> a) {
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>)
     return {typename vec<std::int32_t, Arch>::native(_mm512_maskz_srai_epi32(detail::all_lanes, a.v, N))};
+  else
 #endif
-  return {a.v >> N};
+    return {a.v >> N};
 }
 
 /// Minimum and maximum of integers, in one instruction where there is one.
@@ -245,6 +248,37 @@ SPIQ_INLINE vec<float, Arch> fraction(vec<float, Arch> t) {
   return t - floor(t);
 }
 
+/// c - a * b, rounded as `fma` rounds.
+SPIQ_INLINE vec<float, scalar> fnma(vec<float, scalar> a, vec<float, scalar> b, vec<float, scalar> c) {
+  return fma(vec<float, scalar>{-a.v}, b, c);
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> fnma(vec<float, Arch> a, vec<float, Arch> b, vec<float, Arch> c) {
+#if defined(SPIQ_SIMD_SSE2)
+  if constexpr (std::is_same_v<Arch, sse2>) return c - rounded(a * b);
+#endif
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) return {typename vec<float, Arch>::native(_mm512_fnmadd_ps(a.v, b.v, c.v))};
+#endif
+  return {xsimd::fnma(a.v, b.v, c.v)};
+}
+/// -c - a * b, rounded as `fma` rounds.
+SPIQ_INLINE vec<float, scalar> fnms(vec<float, scalar> a, vec<float, scalar> b, vec<float, scalar> c) {
+  return fma(vec<float, scalar>{-a.v}, b, vec<float, scalar>{-c.v});
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> fnms(vec<float, Arch> a, vec<float, Arch> b, vec<float, Arch> c) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) return {typename vec<float, Arch>::native(_mm512_fnmsub_ps(a.v, b.v, c.v))};
+#endif
+  return fnma(a, b, vec<float, Arch>::zero() - c);
+}
+/// -|a|.
+template <class Arch>
+SPIQ_INLINE vec<float, Arch> negative_magnitude(vec<float, Arch> a) {
+  return from_bits(bits_of(a) | vec<std::int32_t, Arch>::broadcast(std::numeric_limits<std::int32_t>::min()));
+}
+
 /// True where p * 2^floor(t) is one instruction (`scale_by_exponent`), with gradual underflow, infinity and NaN.
 template <class Arch>
 inline constexpr bool scales_by_exponent = false;
@@ -280,22 +314,30 @@ SPIQ_INLINE vec<float, Arch> reciprocal_estimate(vec<float, Arch> x) {
 #endif
   return vec<float, Arch>::broadcast(1.0f) / x;
 }
-/// 1 / x to a relative error of `Error` at most, by the estimate and as many Newton steps as that takes (none, one, or
-/// a true division). x = +inf gives 0 without steps and with a division; a Newton step would turn it into NaN, so its
-/// argument is held below 2^126.
-template <double Error, class Arch>
-SPIQ_INLINE vec<float, Arch> reciprocal(vec<float, Arch> x) {
+/// True where the estimate of a power of two is exact, as that of AVX-512 is and that of AVX2 is not.
+template <class Arch>
+inline constexpr bool estimates_powers_exactly = reciprocal_estimate_error<Arch> < 3e-4;
+/// 1 / x by the estimate and one Newton step: the square of its error, and a rounding. x = +inf gives 0, NaN gives NaN;
+/// where 1 / x is no normal float, the result is smaller than 2^-124.
+template <class Arch>
+SPIQ_INLINE vec<float, Arch> reciprocal_newton(vec<float, Arch> x) {
   using V = vec<float, Arch>;
-  constexpr double estimate = reciprocal_estimate_error<Arch>;
-  if constexpr (estimate <= Error) {
+  // The estimate is that of x, so that infinity gives 0; the step's factor is held where it cannot meet 0 * inf.
+  const V r = reciprocal_estimate(x);
+  const V bounded = min(V::broadcast(8.5070592e37f), x);
+  return fma(r, fnma(bounded, r, V::broadcast(1.0f)), r);
+}
+/// 1 / x to a relative error of 2^-Bits at most, 23 at best, by the estimate and as many Newton steps as that takes
+/// (none, one, or a true division). Range as above.
+template <int Bits, class Arch>
+SPIQ_INLINE vec<float, Arch> reciprocal(vec<float, Arch> x) {
+  constexpr double estimate = reciprocal_estimate_error<Arch>, error = 1.0 / (1 << Bits);
+  if constexpr (estimate <= error)
     return reciprocal_estimate(x);
-  } else if constexpr (estimate * estimate + 1.2e-7 <= Error) {
-    const V bounded = min(x, V::broadcast(8.5070592e37f));
-    const V r = reciprocal_estimate(bounded);
-    return fma(r, fma(V::broadcast(0.0f) - bounded, r, V::broadcast(1.0f)), r);
-  } else {
-    return V::broadcast(1.0f) / x;
-  }
+  else if constexpr (estimate * estimate + 1.2e-7 <= error)
+    return reciprocal_newton(x);
+  else
+    return vec<float, Arch>::broadcast(1.0f) / x;
 }
 
 /// Stores a whole vector past the caches; `p` is aligned to the vector. The data are visible to other threads after
