@@ -78,10 +78,26 @@ void check_attention(Shape in, std::size_t samples) {
 
 template <class Rung>
 using Block = Seq<Residual<Seq<LayerNorm, MultiHeadAttention<4, Rung>>>,
-                  Residual<Seq<LayerNorm, Conv2d<64, 1>, ReLU, Conv2d<32, 1>>>>;
+                  Residual<Seq<LayerNorm, Conv2d<64, 1>, Gelu<Rung>, Conv2d<32, 1>>>>;
 template <class Rung>
 using Vit = Network<Input<28, 28, 1>, Conv2d<32, 4, Stride<4>, Padding<0>>, PositionEmbedding, Block<Rung>, Block<Rung>,
                     LayerNorm, GlobalAvgPool, Linear<10>>;
+
+double gelu_tanh(double x) {
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
+/// `layer` against f, element by element.
+template <class Layer>
+void check_activation(double (*f)(double)) {
+  const Shape in{2, 3, 7};
+  Layer layer(in);
+  check_layer(layer, in, 3, [f](const Values& x, const std::vector<Values>&) {
+    Values y(x);
+    for (double& v : y) v = f(v);
+    return y;
+  });
+}
 
 std::vector<float> parameters(auto& net) {
   std::vector<float> all;
@@ -127,15 +143,46 @@ TEST_CASE("MultiHeadAttention equals plain loops, its gradients central differen
   check_attention<3, accuracy::ladder5, Causal>({1, 5, 6}, 2);
 }
 
+TEST_CASE("smooth activations equal their definitions, their gradients central differences", "[nn]") {
+  check_activation<Gelu<>>(gelu_tanh);
+  check_activation<Gelu<accuracy::full, GeluForm::erf>>([](double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); });
+  check_activation<Gelu<accuracy::ladder5, GeluForm::sigmoid>>([](double x) { return x / (1 + std::exp(-1.702 * x)); });
+  check_activation<Sigmoid<>>([](double x) { return 1 / (1 + std::exp(-x)); });
+  check_activation<Silu<>>([](double x) { return x / (1 + std::exp(-x)); });
+  check_activation<Tanh<>>([](double x) { return std::tanh(x); });
+}
+
+TEST_CASE("BatchNorm and a smooth activation behind it are one pass that computes what they do alone", "[nn]") {
+  const Shape in{3, 2, 5};
+  const std::size_t n = 4 * in.size();
+  Seq<BatchNorm, Gelu<>> fused(in);
+  BatchNorm norm(in);
+  Gelu<> activation(in);
+  const std::vector<float> x = reference::floats(reference::random(n, 1)), dy = reference::floats(reference::random(n, 2));
+  std::vector<float> y(n), dx(n), between(n), expected(n), dbetween(n), expected_dx(n);
+  decltype(fused)::Cache cache;
+  fused.forward(x.data(), y.data(), 4, cache, training());
+  fused.backward(x.data(), y.data(), dy.data(), dx.data(), 4, cache, training());
+  BatchNorm::Cache own;
+  Gelu<>::Cache none;
+  norm.forward(x.data(), between.data(), 4, own, training());
+  activation.forward(between.data(), expected.data(), 4, none, training());
+  activation.backward(between.data(), expected.data(), dy.data(), dbetween.data(), 4, none, training());
+  norm.backward(x.data(), between.data(), dbetween.data(), expected_dx.data(), 4, own, training());
+  CHECK(distance(y, reference::doubles(expected)) < 1e-6);
+  CHECK(distance(dx, reference::doubles(expected_dx)) < 1e-5);
+}
+
 TEST_CASE("a pre-norm block of Residual, LayerNorm, attention and 1x1 convolutions", "[nn]") {
   const Shape in{2, 2, 4};
-  using Layer = Seq<Residual<Seq<LayerNorm, MultiHeadAttention<2>>>, Residual<Seq<LayerNorm, Conv2d<6, 1>, ReLU, Conv2d<4, 1>>>>;
+  using Layer = Seq<Residual<Seq<LayerNorm, MultiHeadAttention<2>>>,
+                    Residual<Seq<LayerNorm, Conv2d<6, 1>, Gelu<>, Conv2d<4, 1>>>>;
   Layer layer(in);
   check_layer(layer, in, 3, [&](const Values& x, const std::vector<Values>& p) {
     Values y = attention(layer_norm(x, p[0], p[1]), {p[2], p[3], p[4], p[5]}, 4, 4, 2, false);
     for (std::size_t i = 0; i < y.size(); ++i) y[i] += x[i];
     Values hidden = reference::linear(4, 6, layer_norm(y, p[6], p[7]), p[8], p[9]);
-    for (double& h : hidden) h = std::max(h, 0.0);
+    for (double& h : hidden) h = gelu_tanh(h);
     const Values change = reference::linear(6, 4, hidden, p[10], p[11]);
     for (std::size_t i = 0; i < y.size(); ++i) y[i] += change[i];
     return y;

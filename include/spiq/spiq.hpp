@@ -103,6 +103,7 @@
 #include <spiq/nn/loss.hpp>
 #include <spiq/nn/network.hpp>
 #include <spiq/nn/nn.hpp>
+#include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/normalization.hpp>
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/options.hpp>

@@ -11,6 +11,7 @@
 #include <spiq/nn/layer_norm.hpp>
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/network.hpp>
+#include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/pool.hpp>
 #include <spiq/nn/position_embedding.hpp>
 #include <spiq/nn/residual.hpp>
