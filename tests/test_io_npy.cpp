@@ -310,7 +310,7 @@ struct HandZip {
   int count = 0;
 
   static void put(std::string& to, std::uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; ++i) to += static_cast<char>(value >> 8 * i & 0xff);
+    for (int i = 0; i < bytes; ++i) to += static_cast<char>(i < 8 ? value >> 8 * i & 0xff : 0);
   }
   static void fields(std::string& to, int flags, std::uint32_t crc, std::size_t size, const std::string& name) {
     put(to, 20, 2), put(to, static_cast<std::uint64_t>(flags), 2), put(to, 0, 2), put(to, 0, 4), put(to, crc, 4);

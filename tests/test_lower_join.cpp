@@ -60,7 +60,7 @@ TEST_CASE("what a target cannot represent is an error that says so", "[lower]") 
   CHECK(mentions(error_text([&] { lower(flat, target::Float{}); }), "branches of one shape"));
 
   Network<Input<1, 1, 4>, Linear<4>, Qcfs<4>, Linear<2>> net{Rng{1}};
-  CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Qcfs{.steps = 0}}); }), "at least 1 time step"));
+  CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Qcfs{.steps = 0}}); }), "1 to 65535 time steps"));
   for (const int levels : {0, -1, 256}) {
     net.layer<1>().levels = levels;
     CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Pascal<>{}}); }), "1 to 255"));

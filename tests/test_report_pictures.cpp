@@ -87,10 +87,10 @@ TEST_CASE("progress: a terminal line is drawn over itself", "[report]") {
   fake_now = 0;
   std::ostringstream out;
   report::Progress p(out, true, 3, &fake_clock);
-  report::TrainingState s{.epoch = 3, .epochs = 4, .batch = 0, .batches = 10, .loss = 123456.5, .accuracy = 0};
+  report::TrainingState s{.epoch = 3, .epochs = 4, .batch = 0, .batches = 10, .loss = 12.5, .accuracy = 0};
   p.batch(s);
   CHECK(contains(out.str(), "left -:--"));
-  CHECK(contains(out.str(), "[........................]"));
+  CHECK(contains(out.str(), "[........]"));
   const std::size_t before = out.str().size();
   fake_now = 0.05;
   s.batch = 1;
@@ -100,11 +100,15 @@ TEST_CASE("progress: a terminal line is drawn over itself", "[report]") {
   s.batch = 5;
   s.loss = 0.5;
   p.batch(s);
-  CHECK(contains(out.str(), "[############............]"));
+  CHECK(contains(out.str(), "[####....]"));
   CHECK(contains(out.str(), "left 0:30"));  // a quarter of this run's two epochs took 10 s
   const std::string last = out.str().substr(out.str().rfind('\r') + 1);
   const std::string first = out.str().substr(1, out.str().find('\r', 1) - 1);
   CHECK(last.size() == first.size());  // the longer old line is wiped
+  s.loss = 1e30;  // a line that wrapped could not be drawn over
+  fake_now = 20;
+  p.batch(s);
+  CHECK(out.str().size() - out.str().rfind('\r') - 1 == 79);
   p.epoch(s);
   CHECK(out.str().back() == '\n');
   std::FILE* file = std::tmpfile();
