@@ -118,6 +118,7 @@
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
+#include <spiq/exec/activate.hpp>
 #include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
 #include <spiq/exec/epilogue.hpp>

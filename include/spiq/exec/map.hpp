@@ -4,8 +4,8 @@
 
 #include <spiq/core/packing.hpp>
 #include <spiq/exec/report.hpp>
-#include <spiq/kernel/activation.hpp>
 #include <spiq/kernel/layer_norm.hpp>
+#include <spiq/kernel/nonlinear_map.hpp>
 #include <spiq/kernel/softmax.hpp>
 
 #include <cstddef>
@@ -66,7 +66,7 @@ struct PositionMap {
   }
 };
 
-/// An activation with no product before it; F is a functor of kernel/activation.hpp or kernel/nonlinear.hpp.
+/// An activation with no product before it; F is a functor of kernel/nonlinear.hpp.
 template <class F, class Arch>
 struct ActivationMap {
   static constexpr const char* name = "activation";
@@ -74,7 +74,7 @@ struct ActivationMap {
 
   void operator()(const Buffer<packing::real>& in, Buffer<packing::real>& out) const noexcept {
     // Rows are padded alike: their padding passes through the function too, and nobody reads it.
-    kernel::activate<Arch>(function, in.data.data(), out.data.data(), in.rows() * in.stride);
+    kernel::pointwise<Arch>(function, in.data.data(), out.data.data(), in.rows() * in.stride);
   }
 };
 

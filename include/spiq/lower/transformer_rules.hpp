@@ -112,6 +112,16 @@ struct Rule<target::Float, signal::real, PositionEmbedding> {
     return draft_map(c, path, exec::PositionMap<Arch>{finite(layer.embedding, path)});
   }
 };
+/// Without a product before it; behind one it is that product's epilogue.
+template <nn::SmoothActivation A>
+struct Rule<target::Float, signal::real, A> {
+  static constexpr bool exists = true;
+  using out = signal::real;
+  template <class Arch>
+  static auto apply(const target::Float&, Context& c, const std::string& path, const A& layer) {
+    return draft_map(c, path, exec::ActivationMap<decltype(layer.function()), Arch>{layer.function()});
+  }
+};
 template <int Heads, class... Options>
 struct Rule<target::Float, signal::real, MultiHeadAttention<Heads, Options...>> {
   static constexpr bool exists = true;
@@ -156,6 +166,18 @@ struct attention_refused {
   static_assert(!std::is_same_v<Target, Target>,
                 "spiq: MultiHeadAttention has no form in spikes or levels, for it multiplies activations with each "
                 "other; lower to target::Float");
+};
+template <class Layer, class Target>
+struct smooth_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: a smooth activation (Gelu, Sigmoid, Silu, Tanh) has no form in spikes or levels; train with "
+                "Qcfs<L> instead, or lower to target::Float; spiq::lowering::smooth_refused<layer, target> names both");
+};
+template <class Target, class Signal, nn::SmoothActivation A>
+  requires(!Spikable<A, Target>)
+struct Rule<Target, Signal, A> {
+  static constexpr bool exists = false;
+  using refusal = smooth_refused<A, Target>;
 };
 template <class Target, class Signal, class Rung>
 struct Rule<Target, Signal, Softmax<Rung>> {
