@@ -1,5 +1,4 @@
-// Transformers lowered to the float target equal the trained network, on every back-end, in every rung, on any number of
-// threads; running them allocates nothing.
+// Transformers lowered to the float target equal the trained network, on every back-end and any number of threads.
 #include "backends.hpp"
 #include "catch.hpp"
 #include "lower_networks.hpp"
@@ -62,12 +61,10 @@ void check(double limit) {
 
 TEMPLATE_LIST_TEST_CASE("the float target computes a trained transformer", "[lower]", spiq_test::Backends) {
   check<TestType, Vit<accuracy::full>>(2e-5);
-  check<TestType, Smooth>(1e-4);
   if constexpr (std::is_same_v<TestType, simd::best>) {
     check<TestType, Wide>(2e-4);
-    check<TestType, Vit<accuracy::full, Causal>>(2e-5);
-    check<TestType, Vit<accuracy::quake>>(2e-5);
-    check<TestType, Vit<accuracy::ladder3>>(2e-5);
+    check<TestType, Smooth>(1e-4);
+    check<TestType, Vit<accuracy::quake, Causal>>(2e-5);
   }
 }
 
