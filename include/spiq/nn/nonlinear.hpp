@@ -2,6 +2,7 @@
 /// Smooth activations, their exponentials in a chosen accuracy: GELU, sigmoid, SiLU, tanh.
 #pragma once
 
+#include <spiq/core/shape.hpp>
 #include <spiq/kernel/activation.hpp>
 #include <spiq/kernel/nonlinear_map.hpp>
 #include <spiq/nn/pass.hpp>
