@@ -8,6 +8,7 @@
 #include <spiq/kernel/attention_backward.hpp>
 #include <spiq/kernel/layer_norm.hpp>
 #include <spiq/kernel/softmax_backward.hpp>
+#include <spiq/nn/attention.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
 #include <spiq/nn/linear.hpp>
@@ -243,6 +244,35 @@ inline Result attention(const Case& c) {
   return r.merge(c.compare("grad_q", dq)).merge(c.compare("grad_k", dk)).merge(c.compare("grad_v", dv));
 }
 
+/// Self-attention with its projections, [batch, tokens, channels].
+inline Result multihead_attention(const Case& c) {
+  const Array& x = c.array("x", 3);
+  const std::size_t channels = x.extent(2);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, x.shape);
+  c.expect("w_in", {3 * channels, channels});
+  c.expect("b_in", {3 * channels});
+  c.expect("w_out", {channels, channels});
+  c.expect("b_out", {channels});
+  const int heads = c.int_param("heads");
+  if (heads < 1 || static_cast<int>(channels) % heads != 0)
+    return Result::fail("heads: expected a divisor of " + std::to_string(channels) + ", found " + std::to_string(heads));
+  spiq::nn::SelfAttention<spiq::accuracy::full> layer({1, static_cast<int>(x.extent(1)), static_cast<int>(channels)},
+                                                      heads, false);
+  set(layer.in_projection.weight, c.array("w_in"));
+  set(layer.in_projection.bias, c.array("b_in"));
+  set(layer.out_projection.weight, c.array("w_out"));
+  set(layer.out_projection.bias, c.array("b_out"));
+  const Floats in = x.floats(), dy = c.array("cot_y").floats();
+  Floats y(in.size()), dx(in.size());
+  run_layer(layer, in, y, dy, dx, x.extent(0), spiq::nn::Mode::train);
+  Result r = c.compare("y", y);
+  r.merge(c.compare("grad_x", dx));
+  r.merge(c.compare("grad_w_in", layer.in_projection.weight_gradient));
+  r.merge(c.compare("grad_b_in", layer.in_projection.bias_gradient));
+  r.merge(c.compare("grad_w_out", layer.out_projection.weight_gradient));
+  return r.merge(c.compare("grad_b_out", layer.out_projection.bias_gradient));
+}
+
 inline Result layer_norm(const Case& c) {
   const Array& x = c.array("x", 2);
   for (const char* name : {"y", "cot_y"}) c.expect(name, x.shape);
@@ -275,6 +305,7 @@ inline Result run_nnops(const Case& c) {
   if (op == "softmax") return nnops::softmax(c, false);
   if (op == "log_softmax") return nnops::softmax(c, true);
   if (op == "scaled_dot_product_attention") return nnops::attention(c);
+  if (op == "multihead_attention_self") return nnops::multihead_attention(c);
   if (op == "layer_norm") return nnops::layer_norm(c);
   Result nonlinear;
   if (run_nonlinear(c, op, nonlinear)) return nonlinear;

@@ -83,6 +83,7 @@
 #include <spiq/neuron/qcfs.hpp>
 
 #include <spiq/nn/activation.hpp>
+#include <spiq/nn/attention.hpp>
 #include <spiq/nn/augment.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/calibrate.hpp>
@@ -96,27 +97,34 @@
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>
 #include <spiq/nn/fusion.hpp>
+#include <spiq/nn/layer_norm.hpp>
 #include <spiq/nn/layers.hpp>
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/loss.hpp>
 #include <spiq/nn/network.hpp>
 #include <spiq/nn/nn.hpp>
+#include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/normalization.hpp>
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/options.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/pool.hpp>
+#include <spiq/nn/position_embedding.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
+#include <spiq/nn/softmax.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
+#include <spiq/exec/activate.hpp>
+#include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
+#include <spiq/exec/map.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/exec/parameters.hpp>
 #include <spiq/exec/pool.hpp>
@@ -134,6 +142,7 @@
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/lower/transformer_rules.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>
