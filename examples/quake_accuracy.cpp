@@ -33,22 +33,33 @@ namespace report = spiq::report;
 int run(const Options& options) {
   const Recipe recipe = recipe_for(options.dataset);
   const spiq::ImageData data = load_images(options, recipe);
-  const std::vector<Contender> all = {
-      contender<StdExp>(),           contender<SimdExp>(),           contender<accuracy::quake>(),
-      contender<accuracy::quake_one_sided>(), contender<accuracy::quake_rms>(), contender<accuracy::quake2>(),
-      contender<accuracy::quake2_balanced>(), contender<accuracy::quake2_scaled>(), contender<accuracy::ladder2>(),
-      contender<accuracy::ladder3>(), contender<accuracy::ladder4>(), contender<accuracy::ladder5>(),
-      contender<accuracy::full>(),   contender<NoExp>()};
+  std::vector<Contender> all = {
+      contender<StdExp>(),                     //
+      contender<SimdExp>(),                    //
+      contender<accuracy::quake>(),            //
+      contender<accuracy::quake_one_sided>(),  //
+      contender<accuracy::quake_rms>(),        //
+      contender<accuracy::quake2>(),           //
+      contender<accuracy::quake2_balanced>(),  //
+      contender<accuracy::quake2_scaled>(),    //
+      contender<accuracy::ladder2>(),          //
+      contender<accuracy::ladder3>(),          //
+      contender<accuracy::ladder4>(),          //
+      contender<accuracy::ladder5>(),          //
+      contender<accuracy::full>(),             //
+      contender<NoExp>()};
   const Baselines baselines{0, 1, all.size() - 2};
+  all[0].bound = all[1].bound = 0;  // what they promise is not ours to say
 
   std::cout << "Exponentials alone: relative error against double for x in [-10, 10]; speed on 4096 values in the first "
                "cache,\none thread, " << spiq::simd::best::name << " kernels; times as fast as std::exp and as xsimd's\n\n";
   const std::vector<LadderRow> ladder = measure_ladder(all, baselines.std_exp, baselines.simd_exp, options);
   print_ladder(std::cout, ladder);
   draw_curves(all, ladder, options);
-  for (const char* picture : Options::pictures) std::cout << (picture == Options::pictures[0] ? "\nwrote " : ", ") << options.out << "/" << picture;
+  std::cout << "\n";
+  for (const char* picture : Options::pictures) std::cout << "wrote " << options.out << "/" << picture << "\n";
 
-  std::cout << "\n\n" << options.dataset << ": " << data.train.size() << " training images, " << data.test.size()
+  std::cout << "\n" << options.dataset << ": " << data.train.size() << " training images, " << data.test.size()
             << " test images, " << spiq::to_string(data.train.shape()) << "\n";
   const Trained trained = trained_weights(data.train, recipe, options);
   // Here the test set is used for the first time: nothing above has seen it, and nothing is chosen by it.

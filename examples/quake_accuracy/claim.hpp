@@ -103,7 +103,6 @@ struct Verdict {
 };
 
 inline std::vector<Verdict> judge(const std::vector<NetworkRow>& rows, const Baselines& baselines) {
-  using spiq::report::fixed;
   const std::size_t positions[] = {baselines.std_exp, baselines.simd_exp, baselines.full};
   std::vector<Verdict> verdicts;
   for (std::size_t b = 0; b < 3; ++b)
@@ -128,9 +127,9 @@ inline std::vector<Verdict> judge(const std::vector<NetworkRow>& rows, const Bas
 
 inline void print_verdicts(std::ostream& out, const std::vector<Verdict>& verdicts) {
   using spiq::report::fixed;
-  spiq::report::TextTable table({"baseline", "rung", "faster", "accuracy lost", "10-35 % faster without loss"}, 2);
+  spiq::report::TextTable table({"baseline", "rung", "verdict", "faster", "accuracy lost"}, 3);
   for (const Verdict& v : verdicts)
-    table.row({v.baseline, v.rung, fixed(100 * v.faster, 1) + " %", fixed(100 * v.lost, 2) + " points", v.text});
+    table.row({v.baseline, v.rung, v.text, fixed(100 * v.faster, 1) + " %", fixed(100 * v.lost, 2) + " points"});
   out << table;
 }
 

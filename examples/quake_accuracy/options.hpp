@@ -31,7 +31,7 @@ struct Options {
   double validation = 0.05;
   std::size_t train_images = 0;
   std::size_t test_images = 0;
-  std::size_t time_images = 256;
+  std::size_t time_images = 128;
   int rounds = 0;
   bool quick = false;
   std::string out = ".";
@@ -80,7 +80,7 @@ struct Options {
         ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 30))
         ->capture_default_str();
     app.add_option("--rounds", rounds,
-                   "Measure every time so often, all networks in turn, and take medians; 0: 15 (with --quick 3)")
+                   "Measure every time so often, all networks in turn, and take medians; 0: 41 (with --quick 3)")
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
     app.add_flag("--quick", quick,
@@ -96,7 +96,7 @@ struct Options {
 
   // What follows from the other options.
   void settle() {
-    if (rounds == 0) rounds = quick ? 3 : 15;
+    if (rounds == 0) rounds = quick ? 3 : 41;
     if (!quick) return;
     if (epochs == 0) epochs = 1;
     if (train_images == 0) train_images = 1000;
