@@ -111,10 +111,11 @@ struct Stride {
 /// Zero padding on each side, in pixels, or `nn::same_padding`: the default of convolutions. Pools pad by 0.
 template <int H, int W = H>
 struct Padding {
-  static_assert((H >= 0 || H == nn::same_padding) && (W >= 0 || W == nn::same_padding),
-                "spiq: Padding takes pixels >= 0 or nn::same_padding");
   static constexpr nn::OptionKind kind = nn::padding_option;
   static constexpr void apply(nn::ConvOptions& o) {
+    // Here and not in the class, which clang would then refuse in further errors.
+    static_assert((H >= 0 || H == nn::same_padding) && (W >= 0 || W == nn::same_padding),
+                  "spiq: Padding takes pixels >= 0 or nn::same_padding");
     o.pad_h = H;
     o.pad_w = W;
   }
