@@ -154,29 +154,21 @@ TEMPLATE_LIST_TEST_CASE("activation gradients do not depend on the number of thr
   for (const int threads : {2, 3}) {
     CHECK(qcfs_backward<TestType>({1, 4}, z.data(), dh.data(), other.data(), n, threads) == one);
     CHECK(equal(first, other));
-    CHECK(sum<TestType>(z.data(), n, threads) == sum<TestType>(z.data(), n, 1));
   }
 }
 
 TEMPLATE_LIST_TEST_CASE("ReLU and the flat maps", "[activation]", spiq_test::Backends) {
   for (const std::size_t n : {0u, 1u, 3u, 4u, 7u, 8u, 15u, 16u, 17u, 33u}) {
     const auto x = random_values(n, 1), b = random_values(n, 2);
-    std::vector<float> y(n), dx(n), s(n), t(b);
+    std::vector<float> y(n), dx(n), s(n);
     relu_forward<TestType>(x.data(), y.data(), n);
     relu_backward<TestType>(x.data(), b.data(), dx.data(), n);
     add<TestType>(x.data(), b.data(), s.data(), n);
-    add_scaled<TestType>(2.0f, x.data(), t.data(), n);
-    double total = 0;
     for (std::size_t i = 0; i < n; ++i) {
       CHECK(y[i] == std::max(x[i], 0.0f));
       CHECK(dx[i] == (x[i] > 0 ? b[i] : 0.0f));
       CHECK(s[i] == x[i] + b[i]);
-      CHECK(std::abs(t[i] - (b[i] + 2 * x[i])) < 1e-6f);
-      total += static_cast<double>(x[i]);
     }
-    CHECK(std::abs(sum<TestType>(x.data(), n) - total) < 1e-5);
-    scale<TestType>(0.5f, x.data(), y.data(), n);
-    for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == 0.5f * x[i]);
   }
   const float nan = std::nanf("");
   float y = 0;

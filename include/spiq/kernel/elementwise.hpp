@@ -111,50 +111,6 @@ void add(const float* a, const float* b, float* y, std::size_t n, int threads = 
       a, b, y, n, [](auto u, auto v) SPIQ_LAMBDA_INLINE { return u + v; }, threads);
 }
 
-/// y[i] += scale * x[i].
-template <class Arch = simd::best>
-void add_scaled(float scale, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
-  using V = typename simd::traits<Arch>::f32;
-  const V factor = V::broadcast(scale);
-  map<Arch>(
-      x, y, y, n, [factor](V u, V v) SPIQ_LAMBDA_INLINE { return fma(factor, u, v); }, threads);
-}
-
-/// y[i] = scale * x[i].
-template <class Arch = simd::best>
-void scale(float factor, const float* x, float* y, std::size_t n, int threads = 1) noexcept {
-  using V = typename simd::traits<Arch>::f32;
-  const V f = V::broadcast(factor);
-  map<Arch>(
-      x, y, n, [f](V u) SPIQ_LAMBDA_INLINE { return f * u; }, threads);
-}
-
-/// Sum of x[i] as a double; the same bits on any number of threads.
-template <class Arch = simd::best>
-double sum(const float* x, std::size_t n, int threads = 1) noexcept {
-  using V = typename simd::traits<Arch>::f32;
-  const FixedChunks chunks(n, map_grain);
-  double partial[FixedChunks::limit];
-  parallel_for(chunks.count, 1, threads, [&](std::size_t first, std::size_t last, int) {
-    for (std::size_t c = first; c < last; ++c) {
-      double total = 0;
-      for (std::size_t i = chunks.begin(c); i < chunks.end(c);) {
-        const std::size_t stop = std::min(chunks.end(c), i + 1024 * V::width);
-        V lanes = V::zero();
-        for_vectors<V>(i, stop, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE {
-          lanes = lanes + access.template load<V>(x + k);
-        });
-        total += static_cast<double>(reduce_add(lanes));
-        i = stop;
-      }
-      partial[c] = total;
-    }
-  });
-  double total = 0;
-  for (std::size_t c = 0; c < chunks.count; ++c) total += partial[c];
-  return total;
-}
-
 }  // namespace kernel
 
 SPIQ_END_NAMESPACE
