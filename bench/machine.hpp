@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/core/storage.hpp>
+#include <spiq/simd/bf16.hpp>
 #include <spiq/simd/simd.hpp>
 
 #include <sched.h>
@@ -87,7 +88,8 @@ SPIQ_INLINE void forget(V& x) {
 /// Which arithmetic a row is bound by. A multiply-add counts as two operations.
 enum class Peak {
   f32,  ///< float multiply-adds
-  s16   ///< pairs of int16 products added to int32 (`simd::dot_s16`)
+  s16,  ///< pairs of int16 products added to int32 (`simd::dot_s16`)
+  bf16  ///< pairs of bfloat16 products added to float (`simd::dot_bf16`); that of f32 where there is no instruction
 };
 
 /// Independent chains of the instruction: as many as registers allow, more than latency times pipes.
@@ -105,7 +107,7 @@ constexpr double peak_operations(long iterations) {
 template <class Arch, Peak P>
 SPIQ_NOINLINE void peak_loop(long iterations) {
   namespace simd = spiq::simd;
-  using vec = std::conditional_t<P == Peak::f32, typename simd::traits<Arch>::f32, typename simd::traits<Arch>::i32>;
+  using vec = std::conditional_t<P != Peak::s16, typename simd::traits<Arch>::f32, typename simd::traits<Arch>::i32>;
   constexpr int chains = peak_chains<Arch>;
   vec sum[chains];
   SPIQ_UNROLL
@@ -122,6 +124,9 @@ SPIQ_NOINLINE void peak_loop(long iterations) {
     for (int j = 0; j < chains; ++j) {
       if constexpr (P == Peak::f32) {
         sum[j] = simd::fma(sum[j], a, b);
+      } else if constexpr (P == Peak::bf16) {
+        forget(a);  // as below
+        sum[j] = simd::dot_bf16(sum[j], bits_of(a), bits_of(b));
       } else {
         forget(a);  // else the product would be computed once, outside the loop
         sum[j] = simd::dot_s16(sum[j], a, b);
@@ -228,6 +233,8 @@ public:
     clock_cost_ = quick(costs);
     for (std::size_t i = 0; i < window; ++i) probe();
     s16_ratio_ = measure_peak<spiq::simd::best, Peak::s16>() / peak(Peak::f32);
+    if constexpr (spiq::simd::has_bf16_dot<spiq::simd::best>)
+      bf16_ratio_ = measure_peak<spiq::simd::best, Peak::bf16>() / peak(Peak::f32);
   }
   /// Time of a short loop of multiply-adds relative to the quick ones of late; about 1 on an undisturbed machine.
   double probe() {
@@ -245,7 +252,7 @@ public:
   /// Operations per nanosecond on one thread. It follows the clock frequency: it is that of the last few hundred probes.
   [[nodiscard]] double peak(Peak kind) const {
     const double f32 = peak_operations<spiq::simd::best, Peak::f32>(iterations) / quick_probe_;
-    return kind == Peak::f32 ? f32 : f32 * s16_ratio_;
+    return f32 * (kind == Peak::s16 ? s16_ratio_ : kind == Peak::bf16 ? bf16_ratio_ : 1.0);
   }
   /// Bytes per nanosecond on one thread.
   double bandwidth(double working_set, Traffic traffic) {
@@ -261,6 +268,7 @@ private:
   double clock_cost_ = 0.0;
   double quick_probe_ = 0.0;
   double s16_ratio_ = 0.0;
+  double bf16_ratio_ = 1.0;
   std::size_t count_ = 0;
   std::vector<double> probes_;
   std::map<std::pair<double, Traffic>, double> bandwidths_;

@@ -1,12 +1,10 @@
 // OpenBLAS, oneDNN and Eigen as benchmark rows.
 #include "peers.hpp"
 
-#include <cstring>
-#include <unordered_map>
+#include "peers_onednn.hpp"
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include <cstring>
+
 #if defined(SPIQ_BENCH_EIGEN)
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
@@ -14,23 +12,9 @@
 #if defined(SPIQ_BENCH_OPENBLAS)
 #include <cblas.h>
 #endif
-#if defined(SPIQ_BENCH_ONEDNN)
-#include <dnnl.hpp>
-#endif
 
 namespace bench {
 namespace {
-
-Row named(const Row& base, const char* implementation, std::function<Case()> prepare) {
-  Row row = base;
-  row.implementation = implementation;
-  row.run = {};
-  row.error = {};
-  row.custom = {};
-  row.exact = false;
-  row.prepare = std::move(prepare);
-  return row;
-}
 
 #if defined(SPIQ_BENCH_EIGEN)
 using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -162,57 +146,6 @@ struct EigenDepthwise {
 #endif  // SPIQ_BENCH_EIGEN
 
 #if defined(SPIQ_BENCH_ONEDNN)
-using dnnl::memory;
-using Tag = memory::format_tag;
-
-/// The engine, on one thread and with no instructions that our own code may not use.
-dnnl::engine& engine() {
-  static dnnl::engine instance = [] {
-#if defined(_OPENMP)
-    omp_set_num_threads(1);
-#endif
-#if !defined(__AVX512F__)
-#if defined(__AVX2__)
-    dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
-#else
-    dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
-#endif
-#endif
-    return dnnl::engine(dnnl::engine::kind::cpu, 0);
-  }();
-  return instance;
-}
-dnnl::stream& stream() {
-  static dnnl::stream instance(engine());
-  return instance;
-}
-memory plain(const memory::dims& dims, Tag tag, const float* data) {
-  memory m({dims, memory::data_type::f32, tag}, engine());
-  std::memcpy(m.get_data_handle(), data, m.get_desc().get_size());
-  return m;
-}
-memory reordered(const memory& from, const memory::desc& to) {
-  memory result(to, engine());
-  dnnl::reorder(from, result).execute(stream(), const_cast<memory&>(from), result);
-  stream().wait();
-  return result;
-}
-Floats values(const memory& from, const memory::dims& dims, Tag tag) {
-  const memory dense = reordered(from, {dims, memory::data_type::f32, tag});
-  Floats result(dense.get_desc().get_size() / sizeof(float));
-  std::memcpy(result.data(), dense.get_data_handle(), result.size() * sizeof(float));
-  return result;
-}
-
-struct Primitive {
-  dnnl::primitive primitive;
-  std::unordered_map<int, memory> arguments;
-  void run() {
-    primitive.execute(stream(), arguments);
-    stream().wait();
-  }
-};
-
 /// Throws dnnl::error where oneDNN has no such algorithm.
 Case onednn_conv(const std::shared_ptr<ConvProblem>& p, Pass pass, dnnl::algorithm algorithm) {
   const auto& g = p->g;
@@ -275,16 +208,6 @@ Case onednn_gemm(const std::shared_ptr<GemmProblem>& p) {
                      {DNNL_ARG_DST, memory(desc.dst_desc(), engine())}};
   return {.run = [=] { work->run(); },
           .error = [=] { return p->error(values(work->arguments.at(DNNL_ARG_DST), c, Tag::ab)); }};
-}
-
-/// `make()`, or nothing to run where the library has no such primitive.
-template <class Make>
-Case if_offered(const Make& make) {
-  try {
-    return make();
-  } catch (const dnnl::error&) {
-    return {};
-  }
 }
 #endif  // SPIQ_BENCH_ONEDNN
 

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . cmake/packages.sh
 need g++ cmake ninja-build libxsimd-dev libeigen3-dev zlib1g-dev
 # Peers are optional: without them their rows are left out.
-need libopenblas-dev libdnnl-dev || echo "peers could not be installed; their rows are left out"
+need libopenblas-dev libdnnl-dev libxnnpack-dev libpthreadpool-dev || echo "peers could not be installed; their rows are left out"
 arch=${SPIQ_ARCH:-native}
 if [ "$arch" = native ]; then build=build/release; else build=build/bench-$arch; fi
 # Only the configuration that is missing: tests and examples of an existing build folder stay as they are.

@@ -9,6 +9,7 @@ for program in "$folder"/*; do
   name=$(basename "$program")
   case $name in
     ann_to_snn) set -- --quick --out "$out" --json "$out/table.json" ;;
+    quake_accuracy) set -- --quick --out "$out" --json "$out/quake.json" ;;
     *) set -- --help ;;
   esac
   echo "$name $*"

@@ -4,6 +4,7 @@
 // form the group `crossbar`. Prints a line per group and the sums; exits 0 only if nothing failed.
 #include "golden.hpp"
 #include "golden_container.hpp"
+#include "golden_hopfield.hpp"
 #if __has_include("golden_nnops.hpp")
 #include "golden_nnops.hpp"
 #define SPIQ_GOLDEN_NNOPS 1
@@ -41,6 +42,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::function<Result(const Case&)>>& registry() {
   static const std::map<std::string, std::function<Result(const Case&)>> groups {
     {"container", [](const Case& c) { return golden::run_container(c); }},
+        {"hopfield", [](const Case& c) { return golden::run_hopfield(c); }},
 #if defined(SPIQ_GOLDEN_NNOPS)
         {"nnops", [](const Case& c) { return run_nnops(c); }},
 #endif

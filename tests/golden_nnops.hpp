@@ -3,7 +3,12 @@
 #pragma once
 
 #include "golden.hpp"
+#include "golden_nonlinear.hpp"
 
+#include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/layer_norm.hpp>
+#include <spiq/kernel/softmax_backward.hpp>
+#include <spiq/nn/attention.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/conv2d.hpp>
 #include <spiq/nn/linear.hpp>
@@ -12,6 +17,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -191,6 +197,98 @@ inline Result cross_entropy(const Case& c) {
   return c.compare("y", value).merge(c.compare("grad_x", gradient));
 }
 
+/// Softmax over the last axis, or its logarithm.
+inline Result softmax(const Case& c, bool logarithm) {
+  const Array& x = c.array("x", 2);
+  c.expect("cot_y", x.shape);
+  c.expect("y", x.shape);
+  const std::size_t cols = x.extent(1), rows = x.extent(0);
+  const Floats in = x.floats(), dy = c.array("cot_y").floats();
+  Floats y(in.size()), dx(in.size());
+  if (logarithm) {
+    spiq::math::log_softmax<spiq::accuracy::full>(in, y, {.rows = rows, .cols = cols});
+    spiq::math::log_softmax_backward<spiq::accuracy::full>(y, dy, dx, {.rows = rows, .cols = cols});
+  } else {
+    spiq::math::softmax<spiq::accuracy::full>(in, y, {.rows = rows, .cols = cols});
+    spiq::math::softmax_backward(y, dy, dx, {.rows = rows, .cols = cols});
+  }
+  return c.compare("y", y).merge(c.compare("grad_x", dx));
+}
+
+inline Result attention(const Case& c) {
+  const Array &q = c.array("q", 4), &k = c.array("k", 4);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, q.shape);
+  c.expect("k", {q.extent(0), q.extent(1), k.extent(2), q.extent(3)});
+  c.expect("v", k.shape);
+  spiq::math::AttentionOptions o;
+  o.queries = q.extent(2);
+  o.keys = k.extent(2);
+  o.heads = q.extent(1);
+  o.dim = q.extent(3);
+  o.causal = c.has_param("causal") && c.int_param("causal") != 0;
+  const Floats queries = q.floats(), keys = k.floats(), values = c.array("v").floats(), dy = c.array("cot_y").floats();
+  Floats y(queries.size()), dq(y.size()), dk(keys.size()), dv(keys.size()), lse(o.heads * o.queries);
+  spiq::AlignedVector<float> workspace(std::max(spiq::math::attention_workspace<float>(o),
+                                                spiq::kernel::attention_backward_workspace<>(o.shape())));
+  const std::size_t nq = o.heads * o.queries * o.dim, nk = o.heads * o.keys * o.dim;
+  for (std::size_t b = 0; b < q.extent(0); ++b) {
+    const auto in = [b](const Floats& a, std::size_t n) { return std::span<const float>(a).subspan(b * n, n); };
+    const auto out = [b](Floats& a, std::size_t n) { return std::span<float>(a).subspan(b * n, n); };
+    using full = spiq::accuracy::full;
+    spiq::math::attention<full>(in(queries, nq), in(keys, nk), in(values, nk), out(y, nq), o,
+                                std::span<float>(workspace), std::span<float>(lse));
+    spiq::math::attention_backward(in(queries, nq), in(keys, nk), in(values, nk), in(y, nq), lse, in(dy, nq),
+                                   out(dq, nq), out(dk, nk), out(dv, nk), o, workspace);
+  }
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_q", dq)).merge(c.compare("grad_k", dk)).merge(c.compare("grad_v", dv));
+}
+
+/// Self-attention with its projections, [batch, tokens, channels].
+inline Result multihead_attention(const Case& c) {
+  const Array& x = c.array("x", 3);
+  const std::size_t channels = x.extent(2);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, x.shape);
+  c.expect("w_in", {3 * channels, channels});
+  c.expect("b_in", {3 * channels});
+  c.expect("w_out", {channels, channels});
+  c.expect("b_out", {channels});
+  const int heads = c.int_param("heads");
+  if (heads < 1 || static_cast<int>(channels) % heads != 0)
+    return Result::fail("heads: expected a divisor of " + std::to_string(channels) + ", found " + std::to_string(heads));
+  spiq::nn::SelfAttention<spiq::accuracy::full> layer({1, static_cast<int>(x.extent(1)), static_cast<int>(channels)},
+                                                      heads, false);
+  set(layer.in_projection.weight, c.array("w_in"));
+  set(layer.in_projection.bias, c.array("b_in"));
+  set(layer.out_projection.weight, c.array("w_out"));
+  set(layer.out_projection.bias, c.array("b_out"));
+  const Floats in = x.floats(), dy = c.array("cot_y").floats();
+  Floats y(in.size()), dx(in.size());
+  run_layer(layer, in, y, dy, dx, x.extent(0), spiq::nn::Mode::train);
+  Result r = c.compare("y", y);
+  r.merge(c.compare("grad_x", dx));
+  r.merge(c.compare("grad_w_in", layer.in_projection.weight_gradient));
+  r.merge(c.compare("grad_b_in", layer.in_projection.bias_gradient));
+  r.merge(c.compare("grad_w_out", layer.out_projection.weight_gradient));
+  return r.merge(c.compare("grad_b_out", layer.out_projection.bias_gradient));
+}
+
+inline Result layer_norm(const Case& c) {
+  const Array& x = c.array("x", 2);
+  for (const char* name : {"y", "cot_y"}) c.expect(name, x.shape);
+  for (const char* name : {"w", "b"}) c.expect(name, {x.extent(1)});
+  const spiq::math::LayerNormOptions o{.rows = x.size() / c.array("w").size(),
+                                       .cols = c.array("w").size(),
+                                       .epsilon = static_cast<float>(c.param("eps", 1e-5))};
+  const Floats in = x.floats(), gamma = c.array("w").floats(), beta = c.array("b").floats();
+  const Floats dy = c.array("cot_y").floats();
+  Floats y(in.size()), mean(o.rows), rstd(o.rows), dx(in.size()), dgamma(o.cols), dbeta(o.cols);
+  spiq::math::layer_norm<>(in, gamma, beta, y, o, mean, rstd);
+  spiq::math::layer_norm_backward<>(in, gamma, mean, rstd, dy, dx, dgamma, dbeta, o);
+  Result r = c.compare("y", y);
+  return r.merge(c.compare("grad_x", dx)).merge(c.compare("grad_w", dgamma)).merge(c.compare("grad_b", dbeta));
+}
+
 }  // namespace nnops
 
 /// Result of one case of group `nnops`; operators that the library does not have are skipped by name.
@@ -204,6 +302,13 @@ inline Result run_nnops(const Case& c) {
   if (op == "max_pool2d") return nnops::pool(c, true);
   if (op == "adaptive_avg_pool2d_1") return nnops::global_average(c);
   if (op == "cross_entropy_mean") return nnops::cross_entropy(c);
+  if (op == "softmax") return nnops::softmax(c, false);
+  if (op == "log_softmax") return nnops::softmax(c, true);
+  if (op == "scaled_dot_product_attention") return nnops::attention(c);
+  if (op == "multihead_attention_self") return nnops::multihead_attention(c);
+  if (op == "layer_norm") return nnops::layer_norm(c);
+  Result nonlinear;
+  if (run_nonlinear(c, op, nonlinear)) return nonlinear;
   return Result::skip("operator " + op + " is not part of the library");
 }
 

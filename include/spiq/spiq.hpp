@@ -6,7 +6,9 @@
 #include <spiq/version.hpp>
 
 #include <spiq/core/abi.hpp>
+#include <spiq/core/bfloat16.hpp>
 #include <spiq/core/error.hpp>
+#include <spiq/core/float16.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
 #include <spiq/core/parallel.hpp>
@@ -16,13 +18,23 @@
 #include <spiq/core/tensor.hpp>
 
 #include <spiq/simd/arch.hpp>
+#include <spiq/simd/bf16.hpp>
+#include <spiq/simd/bits.hpp>
+#include <spiq/simd/half.hpp>
+#include <spiq/simd/interleaved.hpp>
+#include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/transpose.hpp>
 #include <spiq/simd/xsimd.hpp>
 #include <spiq/simd/xsimd_compat.hpp>
 
+#include <spiq/kernel/accuracy.hpp>
 #include <spiq/kernel/activation.hpp>
+#include <spiq/kernel/attention.hpp>
+#include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/attention_shape.hpp>
+#include <spiq/kernel/attention_tile.hpp>
 #include <spiq/kernel/batchnorm.hpp>
 #include <spiq/kernel/columns.hpp>
 #include <spiq/kernel/conv.hpp>
@@ -33,18 +45,32 @@
 #include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
+#include <spiq/kernel/exp.hpp>
+#include <spiq/kernel/exp_f64.hpp>
+#include <spiq/kernel/exp_half.hpp>
+#include <spiq/kernel/exp_vector.hpp>
 #include <spiq/kernel/gather.hpp>
 #include <spiq/kernel/gemm.hpp>
 #include <spiq/kernel/gemv.hpp>
 #include <spiq/kernel/geometry.hpp>
 #include <spiq/kernel/gradient_tile.hpp>
+#include <spiq/kernel/layer_norm.hpp>
 #include <spiq/kernel/linear.hpp>
+#include <spiq/kernel/nonlinear.hpp>
+#include <spiq/kernel/nonlinear_map.hpp>
+#include <spiq/kernel/nonlinear_parts.hpp>
 #include <spiq/kernel/packed_conv.hpp>
 #include <spiq/kernel/packed_weights.hpp>
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/qcfs.hpp>
 #include <spiq/kernel/sink.hpp>
+#include <spiq/kernel/softmax.hpp>
+#include <spiq/kernel/softmax_backward.hpp>
+#include <spiq/kernel/softmax_integer.hpp>
+#include <spiq/kernel/softmax_passes.hpp>
+#include <spiq/kernel/softmax_row.hpp>
+#include <spiq/kernel/stream_map.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
 #include <spiq/kernel/tile_bank.hpp>
@@ -57,6 +83,7 @@
 #include <spiq/neuron/qcfs.hpp>
 
 #include <spiq/nn/activation.hpp>
+#include <spiq/nn/attention.hpp>
 #include <spiq/nn/augment.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/calibrate.hpp>
@@ -70,27 +97,34 @@
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>
 #include <spiq/nn/fusion.hpp>
+#include <spiq/nn/layer_norm.hpp>
 #include <spiq/nn/layers.hpp>
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/loss.hpp>
 #include <spiq/nn/network.hpp>
 #include <spiq/nn/nn.hpp>
+#include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/normalization.hpp>
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/options.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/pool.hpp>
+#include <spiq/nn/position_embedding.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
+#include <spiq/nn/softmax.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
+#include <spiq/exec/activate.hpp>
+#include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
+#include <spiq/exec/map.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/exec/parameters.hpp>
 #include <spiq/exec/pool.hpp>
@@ -108,6 +142,7 @@
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/lower/transformer_rules.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>

@@ -40,6 +40,12 @@
 #define SPIQ_ABI_ISA _scalar
 #endif
 
+#if defined(__AVX512BF16__)
+#define SPIQ_ABI_BF16 _avx512bf16
+#else
+#define SPIQ_ABI_BF16
+#endif
+
 #if defined(_OPENMP)
 #define SPIQ_ABI_THREADS _omp
 #else
@@ -64,10 +70,11 @@
 #define SPIQ_ABI_ZLIB
 #endif
 
-#define SPIQ_JOIN6_(a, b, c, d, e, f) a##b##c##d##e##f
-#define SPIQ_JOIN6(a, b, c, d, e, f) SPIQ_JOIN6_(a, b, c, d, e, f)
-#define SPIQ_ABI \
-  SPIQ_JOIN6(abi1, SPIQ_ABI_ISA, SPIQ_ABI_THREADS, SPIQ_ABI_EXCEPTIONS, SPIQ_ABI_CHECKS, SPIQ_ABI_ZLIB)
+#define SPIQ_JOIN7_(a, b, c, d, e, f, g) a##b##c##d##e##f##g
+#define SPIQ_JOIN7(a, b, c, d, e, f, g) SPIQ_JOIN7_(a, b, c, d, e, f, g)
+#define SPIQ_ABI                                                                                          \
+  SPIQ_JOIN7(abi1, SPIQ_ABI_ISA, SPIQ_ABI_BF16, SPIQ_ABI_THREADS, SPIQ_ABI_EXCEPTIONS, SPIQ_ABI_CHECKS, \
+             SPIQ_ABI_ZLIB)
 
 /// Every header opens and closes the library's namespace through this pair, never by hand.
 #define SPIQ_BEGIN_NAMESPACE \

@@ -64,8 +64,9 @@ SPIQ_INLINE void for_vectors(std::size_t begin, std::size_t end, const Body& bod
 /// what the next one loads as far as the compiler knows, and the chains of one vector are too long to overlap by
 /// themselves.
 template <class V, class F>
-SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, const F& f) {
-  constexpr std::size_t width = V::width, block = 4;
+SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, F f) {
+  // One lane: a plain loop, which the compiler may turn into vectors of its own.
+  constexpr std::size_t width = V::width, block = width == 1 ? 1 : 4;
   std::size_t i = begin;
   for (; i + block * width <= end; i += block * width) {
     V value[block];
@@ -85,8 +86,10 @@ template <class Arch = simd::best, class F>
 void map(const float* x, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
   using V = typename simd::traits<Arch>::f32;
   parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
-    fill_vectors<V>(y, begin, end,
-                    [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE { return f(access.template load<V>(x + i)); });
+    // Copies: the constants of f stay in registers, for nothing that is stored can be them.
+    fill_vectors<V>(y, begin, end, [f = f, x = x](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
+      return f(access.template load<V>(x + i));
+    });
   });
 }
 
@@ -95,7 +98,7 @@ template <class Arch = simd::best, class F>
 void map(const float* a, const float* b, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
   using V = typename simd::traits<Arch>::f32;
   parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
-    fill_vectors<V>(y, begin, end, [&](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
+    fill_vectors<V>(y, begin, end, [f = f, a = a, b = b](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
       return f(access.template load<V>(a + i), access.template load<V>(b + i));
     });
   });

@@ -2,6 +2,7 @@
 /// What a target chooses: the product that does the arithmetic and the epilogue that stands for an activation.
 #pragma once
 
+#include <spiq/exec/activate.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/lower/context.hpp>
 #include <spiq/lower/fold.hpp>
@@ -123,6 +124,8 @@ struct Coding<target::Float> {
   static auto epilogue(const target::Float&, const A& a, const kernel::FoldedWeights& w) {
     if constexpr (is_qcfs<A>)
       return exec::Quantize{exec::PerChannel<float>(w.bias, 0.0F), a.lambda, a.levels};
+    else if constexpr (requires { a.function; })
+      return exec::Activate<decltype(a.function)>{exec::PerChannel<float>(w.bias, 0.0F), {}};
     else
       return exec::Rectify{exec::PerChannel<float>(w.bias, 0.0F)};
   }

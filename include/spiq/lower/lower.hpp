@@ -4,6 +4,7 @@
 
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
+#include <spiq/lower/transformer_rules.hpp>
 #include <spiq/nn/network.hpp>
 
 #include <algorithm>

@@ -8,6 +8,7 @@
 #include <spiq/lower/plan.hpp>
 #include <spiq/nn/dropout.hpp>
 #include <spiq/nn/flatten.hpp>
+#include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/seq.hpp>
 
@@ -35,6 +36,10 @@ struct QcfsNumbers {
   int levels = 1;
 };
 struct ReluNumbers {};
+template <class Function>
+struct SmoothNumbers {
+  Function function;
+};
 template <class A>
 auto numbers_of_activation(const A& a, const std::string& path) {
   if constexpr (is_qcfs<A>) {
@@ -44,6 +49,8 @@ auto numbers_of_activation(const A& a, const std::string& path) {
     if (a.levels < 1 || a.levels > 255)
       SPIQ_THROW("layer " + path + ": levels of its Qcfs activation", "1 to 255", std::to_string(a.levels));
     return QcfsNumbers{a.lambda, a.levels};
+  } else if constexpr (nn::SmoothActivation<A>) {
+    return SmoothNumbers<decltype(a.function())>{a.function()};
   } else {
     return ReluNumbers{};
   }

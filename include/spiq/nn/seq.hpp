@@ -170,7 +170,7 @@ struct Seq {
   void initialise(Rng rng) {
     for_each_index<size>([&](auto index) {
       constexpr std::size_t i = index;
-      if constexpr (nn::Composite<layer_type<i>>)
+      if constexpr (requires { get<i>(layers).initialise(rng); })
         get<i>(layers).initialise(rng.split(i));
       else if constexpr (nn::WithWeights<layer_type<i>>)
         get<i>(layers).initialise(rng.split(i), feeds_activation<i + 1>() ? std::sqrt(2.0f) : 1.0f);

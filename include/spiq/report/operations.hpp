@@ -153,6 +153,8 @@ private:
     } else if constexpr (requires { layer.shortcut; }) {
       using Shortcut = std::remove_cvref_t<decltype(layer.shortcut)>;
       if constexpr (Shortcut::size == 0) count_identity(row, Layer::branch(in), spiking);
+    } else if constexpr (requires { layer.out_projection; }) {
+      row.mac += static_cast<std::uint64_t>(state.out.samples) * layer.info.macs;
     }
     if constexpr (detail::layer_spikes<Layer>()) {
       using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;

@@ -3,5 +3,8 @@
 #pragma once
 
 #include <spiq/simd/arch.hpp>
+#include <spiq/simd/bits.hpp>
+#include <spiq/simd/interleaved.hpp>
+#include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/xsimd.hpp>

@@ -178,6 +178,10 @@ SPIQ_INLINE vec<T, Arch> min(vec<T, Arch> a, vec<T, Arch> b) {
   if constexpr (std::is_same_v<Arch, avx2> && std::is_same_v<T, float>)
     return {typename vec<T, Arch>::native(_mm256_min_ps(a.v, b.v))};
 #endif
+#if defined(SPIQ_SIMD_SSE2)
+  if constexpr (std::is_same_v<Arch, sse2> && std::is_same_v<T, float>)
+    return {typename vec<T, Arch>::native(_mm_min_ps(a.v, b.v))};
+#endif
   return select(a < b, a, b);
 }
 template <class T, vectorised Arch>
@@ -189,6 +193,10 @@ SPIQ_INLINE vec<T, Arch> max(vec<T, Arch> a, vec<T, Arch> b) {
 #if defined(SPIQ_SIMD_AVX2)
   if constexpr (std::is_same_v<Arch, avx2> && std::is_same_v<T, float>)
     return {typename vec<T, Arch>::native(_mm256_max_ps(a.v, b.v))};
+#endif
+#if defined(SPIQ_SIMD_SSE2)
+  if constexpr (std::is_same_v<Arch, sse2> && std::is_same_v<T, float>)
+    return {typename vec<T, Arch>::native(_mm_max_ps(a.v, b.v))};
 #endif
   return select(a > b, a, b);
 }

@@ -62,6 +62,15 @@ SPIQ_INLINE auto batch_sum(const B& b) {
   else
     return hadd(b);
 }
+/// The same bits as a batch of `To`.
+template <class To, class T, class A>
+SPIQ_INLINE xsimd::batch<To, A> batch_bits(const xsimd::batch<T, A>& b) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return xsimd::bitwise_cast<To>(b);
+#else
+  return xsimd::bitwise_cast<xsimd::batch<To, A>>(b);
+#endif
+}
 template <class B>
 SPIQ_INLINE std::uint32_t bool_bits(const B& b) {
   if constexpr (requires { b.mask(); }) {

@@ -1,0 +1,133 @@
+// The command line of quake_accuracy.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <spiq/core/error.hpp>
+#include <spiq/io/file.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+// CLI11's ranges let "nan" pass: it is neither below nor above.
+inline std::string not_nan(const std::string& text) {
+  return std::isnan(std::strtod(text.c_str(), nullptr)) ? "Value " + text + " is not a number" : std::string();
+}
+
+struct Options {
+  std::string dataset = "synthetic";
+  std::string data;
+  int epochs = 0;
+  int batch = 0;
+  double learning_rate = 0;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  double validation = 0.05;
+  std::size_t train_images = 0;
+  std::size_t test_images = 0;
+  std::size_t time_images = 128;
+  int rounds = 0;
+  bool quick = false;
+  std::string out = ".";
+  std::string json;
+  std::string save;
+  std::string load;
+
+  static constexpr const char* pictures[] = {"exp_error.svg", "exp_error_octave.svg", "exp_ladder.svg"};
+
+  // Declares every option on `app`; the defaults above are what --help prints.
+  void declare(CLI::App& app) {
+    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program) or mnist")
+        ->check(CLI::IsMember({"synthetic", "mnist"}))
+        ->capture_default_str();
+    app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz); not needed for synthetic [none]");
+    app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 10)")
+        ->check(CLI::Range(0, 100000))
+        ->capture_default_str();
+    app.add_option("--batch", batch, "Images per training step; 0: the recipe's (64)")
+        ->check(CLI::Range(0, 65536))
+        ->capture_default_str();
+    app.add_option("--lr", learning_rate, "Peak learning rate; 0: the recipe's (0.006)")
+        ->check(CLI::Range(0.0, 1000.0))
+        ->check(not_nan)
+        ->capture_default_str();
+    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--threads", threads,
+                   "Threads of training and of predictions; 0: as many as OpenMP would use. Results do not depend on it, "
+                   "times are always taken on one")
+        ->check(CLI::Range(0, 4096))
+        ->capture_default_str();
+    app.add_option("--validation", validation,
+                   "Share of the training images held out for validation, drawn by the seed")
+        ->check(CLI::Range(0.0, 0.9))
+        ->check(not_nan)
+        ->capture_default_str();
+    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 10000)")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--time-images", time_images, "Time networks on the first N test images")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 30))
+        ->capture_default_str();
+    app.add_option("--rounds", rounds,
+                   "Measure every time so often, all networks in turn, and take medians; 0: 41 (with --quick 3)")
+        ->check(CLI::Range(0, 100000))
+        ->capture_default_str();
+    app.add_flag("--quick", quick,
+                 "A run of seconds: one epoch on 1000 images, 200 test images, which shows that all works and nothing "
+                 "about the claim [off]");
+    app.add_option("--out", out,
+                   "Folder for exp_error.svg, exp_error_octave.svg and exp_ladder.svg; made if missing")
+        ->capture_default_str();
+    app.add_option("--json", json, "Write the tables and the reproducibility card to this file [none]");
+    app.add_option("--save", save, "Save the trained weights to this .npz file [none]");
+    app.add_option("--load", load, "Load weights from this .npz file instead of training [none]");
+  }
+
+  // What follows from the other options.
+  void settle() {
+    if (rounds == 0) rounds = quick ? 3 : 41;
+    if (!quick) return;
+    if (epochs == 0) epochs = 1;
+    if (train_images == 0) train_images = 1000;
+    if (test_images == 0) test_images = 200;
+  }
+
+  // Tries every output before the work that it is for; makes the folder of the pictures. Throws spiq::Error.
+  void check_outputs() const {
+    std::error_code failed;
+    std::filesystem::create_directories(out, failed);
+    if (failed || !std::filesystem::is_directory(out, failed))
+      throw spiq::Error("--out '" + out + "': expected a folder, found " +
+                        (failed ? failed.message() : std::string("something else")));
+    for (const char* picture : pictures) expect_output("--out", (std::filesystem::path(out) / picture).string(), true);
+    expect_output("--json", json, true);
+    expect_output("--save", save, false);
+  }
+
+private:
+  // `in_place`: written to as it is, so that a device or a pipe may stand there; else replaced by a new file.
+  static void expect_output(const std::string& option, const std::string& path, bool in_place) {
+    if (path.empty()) return;
+    std::error_code ignored;
+    const auto status = std::filesystem::status(path, ignored);
+    if (in_place && std::filesystem::is_other(status)) return;
+    if (in_place && std::filesystem::is_regular_file(status)) {
+      std::FILE* const file = std::fopen(path.c_str(), "r+b");
+      if (file == nullptr) throw spiq::Error(option + ": '" + path + "': expected a file that can be written to, found another");
+      std::fclose(file);
+      return;
+    }
+    spiq::io::naming(option, [&] { spiq::io::expect_writable(path); });
+  }
+};
