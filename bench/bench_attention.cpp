@@ -25,7 +25,7 @@ spiq::AlignedVector<T> as(const bench::Floats& from) {
   if constexpr (std::is_same_v<T, float>)
     to = from;
   else
-    spiq::convert(from.data(), to.data(), from.size());
+    spiq::kernel::narrow(from.data(), to.data(), from.size());
   return to;
 }
 

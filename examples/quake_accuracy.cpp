@@ -70,7 +70,8 @@ int run(const Options& options) {
                "argument stands in place of every exponential\n\n";
   print_networks(std::cout, networks);
   const std::vector<Verdict> verdicts = judge(networks, baselines);
-  std::cout << "\nQuAKE (arXiv 2412.00408): inference 10 to 35 % faster without loss of accuracy, here:\n\n";
+  std::cout << "\nQuAKE (arXiv 2412.00408): inference 10 to 35 % faster without loss of accuracy, here\n"
+               "(+-: scatter of the rounds, or what rungs of the same instructions differ by, whichever is more):\n\n";
   print_verdicts(std::cout, verdicts);
   if (options.quick) std::cout << "(--quick: too few images, epochs and rounds to mean anything)\n";
 

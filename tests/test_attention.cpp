@@ -4,6 +4,7 @@
 #include "guarded.hpp"
 
 #include <spiq/core/random.hpp>
+#include <spiq/kernel/convert_half.hpp>
 #include <spiq/kernel/attention_backward.hpp>
 
 #include <algorithm>
@@ -257,8 +258,8 @@ TEMPLATE_LIST_TEST_CASE("attention on bfloat16 equals the three steps to its rou
         Inputs x(o);
         std::vector<bfloat16> q(x.q.size()), k(x.k.size()), v(x.v.size()), out(x.q.size());
         const auto both = [](Floats& from, std::vector<bfloat16>& to) {
-          spiq::convert(from.data(), to.data(), to.size());
-          spiq::convert(to.data(), from.data(), to.size());
+          spiq::kernel::narrow(from.data(), to.data(), to.size());
+          spiq::kernel::widen(to.data(), from.data(), to.size());
         };
         both(x.q, q);
         both(x.k, k);

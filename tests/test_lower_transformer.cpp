@@ -65,6 +65,8 @@ TEMPLATE_LIST_TEST_CASE("the float target computes a trained transformer", "[low
     check<TestType, Wide>(2e-4);
     check<TestType, Smooth>(1e-4);
     check<TestType, Vit<accuracy::quake, Causal>>(2e-5);
+    check<TestType, Vit<accuracy::ladder4, bfloat16>>(2e-3);
+    check<TestType, Network<Input<3, 3, 6>, MultiHeadAttention<2, bfloat16>, GlobalAvgPool, Linear<4>>>(2e-3);
   }
 }
 

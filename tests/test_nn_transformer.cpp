@@ -143,6 +143,34 @@ TEST_CASE("MultiHeadAttention equals plain loops, its gradients central differen
   check_attention<3, accuracy::ladder5, Causal>({1, 5, 6}, 2);
 }
 
+TEST_CASE("MultiHeadAttention in bfloat16 equals that in float to its rounding, gradients too", "[nn]") {
+  const Shape in{4, 3, 12};
+  const std::size_t n = 3 * in.size();
+  const std::vector<float> x = reference::floats(reference::random(n, 3, -2, 2)), dy = reference::floats(reference::random(n, 4));
+  const auto run = [&](auto& layer, std::vector<float>& y, std::vector<float>& dx, int threads) {
+    layer.initialise(Rng(5));
+    typename std::remove_reference_t<decltype(layer)>::Cache cache;
+    y.resize(n);
+    dx.resize(n);
+    layer.forward(x.data(), y.data(), 3, cache, training(threads));
+    layer.backward(x.data(), y.data(), dy.data(), dx.data(), 3, cache, training(threads));
+  };
+  MultiHeadAttention<3, Causal> exact(in);
+  MultiHeadAttention<3, bfloat16, Causal> rounded(in);
+  std::vector<float> y, dx, expected, expected_dx, again, again_dx;
+  run(exact, expected, expected_dx, 1);
+  run(rounded, y, dx, 1);
+  // 2^-8 of each of q, k, v and the probabilities; exactly equal would mean that nothing was rounded.
+  CHECK(distance(y, reference::doubles(expected)) < 4.0 / 256);
+  CHECK(distance(y, reference::doubles(expected)) > 1e-5);
+  CHECK(distance(dx, reference::doubles(expected_dx)) < 8.0 / 256);
+  CHECK(distance(rounded.in_projection.weight_gradient.span(),
+                 reference::doubles(exact.in_projection.weight_gradient.span())) < 8.0 / 256);
+  run(rounded, again, again_dx, 2);
+  CHECK(again == y);
+  CHECK(again_dx == dx);
+}
+
 TEST_CASE("smooth activations equal their definitions, their gradients central differences", "[nn]") {
   check_activation<Gelu<>>(gelu_tanh);
   check_activation<Gelu<accuracy::full, GeluForm::erf>>([](double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); });

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <ctime>
 #include <vector>
@@ -40,11 +41,22 @@ public:
   [[nodiscard]] double seconds(std::size_t i) const { return median(seconds_[i]); }
   // How many times as long `i` takes as `j`: median over the rounds.
   [[nodiscard]] double ratio(std::size_t i, std::size_t j) const {
-    std::vector<double> ratios;
-    for (std::size_t r = 0; r < seconds_[i].size(); ++r) ratios.push_back(seconds_[i][r] / seconds_[j][r]);
-    return median(std::move(ratios));
+    return median(ratios(i, j));
+  }
+  // How far that median may be off: half of its 95 % confidence interval, from the ranks of the rounds.
+  [[nodiscard]] double uncertainty(std::size_t i, std::size_t j) const {
+    std::vector<double> sorted = ratios(i, j);
+    std::sort(sorted.begin(), sorted.end());
+    const auto n = static_cast<double>(sorted.size());
+    const auto low = static_cast<std::size_t>(std::max(0.0, std::floor(n / 2 - 0.98 * std::sqrt(n))));
+    return (sorted[sorted.size() - 1 - low] - sorted[low]) / 2;
   }
 
 private:
+  [[nodiscard]] std::vector<double> ratios(std::size_t i, std::size_t j) const {
+    std::vector<double> all;
+    for (std::size_t r = 0; r < seconds_[i].size(); ++r) all.push_back(seconds_[i][r] / seconds_[j][r]);
+    return all;
+  }
   std::vector<std::vector<double>> seconds_;
 };

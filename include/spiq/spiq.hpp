@@ -41,6 +41,7 @@
 #include <spiq/kernel/conv_backward.hpp>
 #include <spiq/kernel/conv_dw.hpp>
 #include <spiq/kernel/conv_dx.hpp>
+#include <spiq/kernel/convert_half.hpp>
 #include <spiq/kernel/depthwise.hpp>
 #include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/element.hpp>

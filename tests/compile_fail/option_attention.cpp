@@ -1,4 +1,4 @@
-// expect: spiq: MultiHeadAttention takes as options an accuracy (a type of spiq::accuracy) and Causal, each at most once
+// expect: spiq: MultiHeadAttention takes as options an accuracy (a type of spiq::accuracy), Causal and bfloat16, each at most once
 #include <spiq/nn/layers.hpp>
 using namespace spiq;
 int main() {

@@ -35,13 +35,4 @@ private:
   }
 };
 
-/// y[i] = x[i] rounded, for i < n.
-inline void convert(const float* x, bfloat16* y, std::size_t n) noexcept {
-  for (std::size_t i = 0; i < n; ++i) y[i] = bfloat16(x[i]);
-}
-/// y[i] = x[i] for i < n.
-inline void convert(const bfloat16* x, float* y, std::size_t n) noexcept {
-  for (std::size_t i = 0; i < n; ++i) y[i] = static_cast<float>(x[i]);
-}
-
 SPIQ_END_NAMESPACE

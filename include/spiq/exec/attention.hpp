@@ -5,16 +5,18 @@
 #include <spiq/core/packing.hpp>
 #include <spiq/exec/report.hpp>
 #include <spiq/kernel/attention.hpp>
+#include <spiq/kernel/convert_half.hpp>
 
 #include <cmath>
 #include <cstddef>
+#include <type_traits>
 
 SPIQ_BEGIN_NAMESPACE
 
 namespace exec {
 
-/// y = out_proj(attention(in_proj(x))) over the positions of a map, exponentials in Rung.
-template <kernel::Product Product, class Rung>
+/// y = out_proj(attention(in_proj(x))) over the positions of a map, exponentials in Rung; q, k and v as Number.
+template <kernel::Product Product, class Rung, class Number = float>
 struct Attention {
   using takes = packing::real;
   using emits = packing::real;
@@ -30,6 +32,7 @@ struct Attention {
     Buffer<packing::real> qkv, merged, out;
     typename Product::Scratch in_scratch, out_scratch;
     AlignedVector<float> workspace;
+    AlignedVector<Number> rounded;  ///< q, k and v of one sample, where Number is not float
   };
 
   [[nodiscard]] Shape output_shape() const { return out_projection.geometry().out(); }
@@ -42,7 +45,8 @@ struct Attention {
     state.in_scratch = in_projection.scratch(1);
     state.out_scratch = out_projection.scratch(1);
     state.workspace = AlignedVector<float>(
-        kernel::attention_workspace<float, typename Product::arch>(problem(state.qkv.stride, state.merged.stride)));
+        kernel::attention_workspace<Number, typename Product::arch>(problem(state.qkv.stride, state.merged.stride)));
+    if constexpr (rounds) state.rounded = AlignedVector<Number>(state.qkv.sample_rows() * state.qkv.stride);
   }
   template <class In>
   const Buffer<emits>& run(const In& in, State& state) const noexcept {
@@ -54,7 +58,13 @@ struct Attention {
     const kernel::AttentionShape s = problem(state.qkv.stride, state.merged.stride);
     const auto channels = static_cast<std::size_t>(output_shape().channels);
     for (std::size_t i = 0; i < static_cast<std::size_t>(taken.samples); ++i) {
-      const float* const q = state.qkv.row(i * s.queries);
+      const Number* q = nullptr;
+      if constexpr (rounds) {
+        kernel::narrow<typename Product::arch>(state.qkv.row(i * s.queries), state.rounded.data(), state.rounded.size());
+        q = state.rounded.data();
+      } else {
+        q = state.qkv.row(i * s.queries);
+      }
       kernel::attention<Rung, typename Product::arch>(s, q, q + channels, q + 2 * channels,
                                                       state.merged.row(i * s.queries), nullptr, state.workspace.data());
     }
@@ -64,6 +74,7 @@ struct Attention {
   }
 
 private:
+  static constexpr bool rounds = !std::is_same_v<Number, float>;
   /// The attention of one sample, in rows of so many floats.
   [[nodiscard]] kernel::AttentionShape problem(std::size_t qkv_stride, std::size_t out_stride) const {
     const Shape shape = output_shape();
@@ -79,11 +90,11 @@ private:
   }
 };
 
-template <class Product, class Rung>
-LayerReport describe(const Attention<Product, Rung>& layer) {
+template <class Product, class Rung, class Number>
+LayerReport describe(const Attention<Product, Rung, Number>& layer) {
   LayerReport row;
   row.path = layer.info.path;
-  row.product = "attention";
+  row.product = std::is_same_v<Number, float> ? "attention" : "attention_bf16";
   row.epilogue = Store<float>::name;
   row.takes = packing::real::name;
   row.emits = packing::real::name;

@@ -37,7 +37,7 @@ struct MapDraft {
 };
 
 /// Self-attention with its projections.
-template <class Product, class Rung>
+template <class Product, class Rung, class Number>
 struct AttentionDraft {
   kernel::FoldedWeights in_projection, out_projection;
   int heads;
@@ -50,7 +50,7 @@ struct AttentionDraft {
   using consumes = Packings<packing::real>;
   template <class Take, class Emit, class Up>
   auto bind() {
-    return exec::Attention<Product, Rung>{Product::pack(in_projection),
+    return exec::Attention<Product, Rung, Number>{Product::pack(in_projection),
                                           Product::pack(out_projection),
                                           F32Numbers::store(in_projection, false),
                                           F32Numbers::store(out_projection, false),
@@ -130,7 +130,7 @@ struct Rule<target::Float, signal::real, MultiHeadAttention<Heads, Options...>> 
   template <class Arch>
   static auto apply(const target::Float&, Context& c, const std::string& path, const Layer& layer) {
     check_map(layer.in, c, path, "MultiHeadAttention");
-    AttentionDraft<F32Numbers::product<Arch>, typename Layer::rung> draft{
+    AttentionDraft<F32Numbers::product<Arch>, typename Layer::rung, typename Layer::number> draft{
         fold(layer.in_projection, nullptr, c, path), fold(layer.out_projection, nullptr, c, path), layer.heads,
         layer.causal, {}};
     draft.info.path = path;

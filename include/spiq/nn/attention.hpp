@@ -2,7 +2,9 @@
 /// Multi-head self-attention.
 #pragma once
 
+#include <spiq/core/bfloat16.hpp>
 #include <spiq/kernel/attention_backward.hpp>
+#include <spiq/kernel/convert_half.hpp>
 #include <spiq/nn/conv2d.hpp>
 
 #include <algorithm>
@@ -18,12 +20,13 @@ struct Causal {};
 
 namespace nn {
 
-/// What the options of an attention add up to: a rung, `full` unless given, and a mask.
+/// What the options of an attention add up to: a rung, `full` unless given, a mask, and the type of q, k and v.
 template <class... Options>
 struct AttentionOptions {
   using rung = accuracy::full;
+  using number = float;
   static constexpr bool causal = false;
-  static constexpr int rungs = 0, masks = 0, others = 0;
+  static constexpr int rungs = 0, masks = 0, numbers = 0, others = 0;
 };
 template <class First, class... Rest>
 struct AttentionOptions<First, Rest...> : AttentionOptions<Rest...> {
@@ -39,14 +42,21 @@ struct AttentionOptions<Causal, Rest...> : AttentionOptions<Rest...> {
   static constexpr bool causal = true;
   static constexpr int masks = AttentionOptions<Rest...>::masks + 1;
 };
+template <class... Rest>
+struct AttentionOptions<bfloat16, Rest...> : AttentionOptions<Rest...> {
+  using number = bfloat16;
+  static constexpr int numbers = AttentionOptions<Rest...>::numbers + 1;
+};
 
-/// Forward and backward of self-attention with any number of heads that divides the channels.
-template <class Rung>
+/// Forward and backward of self-attention with any number of heads that divides the channels; q, k and v as Number.
+template <class Rung, class Number>
 struct SelfAttention {
   using rung = Rung;
+  using number = Number;
   struct Cache {
     Convolution::Cache in, out;
     Workspace qkv, heads, lse;                  ///< [token][3 C], [token][C], [sample][head][token]
+    WorkspaceOf<Number> rounded;                ///< one sample of each worker, where Number is not float
     Workspace qkv_gradient, heads_gradient;
     Workspace scratch;
   };
@@ -82,13 +92,23 @@ struct SelfAttention {
     float* const sums = cache.lse.get(samples * lse);
     in_projection.forward(x, qkv, samples, cache.in, inner(pass));
     const kernel::AttentionShape s = attention(3 * c, c);
-    const std::size_t own = kernel::attention_workspace<float>(s);
+    const std::size_t own = kernel::attention_workspace<Number>(s);
     float* const scratch = cache.scratch.get(workers(samples, pass) * own);
+    constexpr bool rounds = !std::is_same_v<Number, float>;
+    [[maybe_unused]] Number* const rounded = rounds ? cache.rounded.get(workers(samples, pass) * 3 * size) : nullptr;
     parallel_for(samples, 1, pass.threads, [&](std::size_t begin, std::size_t end, int worker) {
+      const auto w = static_cast<std::size_t>(worker);
       for (std::size_t i = begin; i < end; ++i) {
-        const float* const q = qkv + 3 * i * size;
-        kernel::attention<Rung>(s, q, q + c, q + 2 * c, merged + i * size, sums + i * lse,
-                                scratch + static_cast<std::size_t>(worker) * own);
+        const Number* q = nullptr;
+        if constexpr (rounds) {
+          Number* const to = rounded + 3 * w * size;
+          kernel::narrow(qkv + 3 * i * size, to, 3 * size);
+          kernel::widen(to, qkv + 3 * i * size, 3 * size);  // what the backward pass sees
+          q = to;
+        } else {
+          q = qkv + 3 * i * size;
+        }
+        kernel::attention<Rung>(s, q, q + c, q + 2 * c, merged + i * size, sums + i * lse, scratch + w * own);
       }
     });
     out_projection.forward(merged, y, samples, cache.out, pass);
@@ -169,23 +189,26 @@ private:
 /// token of its channels: q, k, v = in_proj x; per head softmax(q k^T / sqrt(channels / Heads)) v; out_proj of the
 /// heads side by side. Parameters as PyTorch's nn.MultiheadAttention: in_proj_weight [3 C, C] (rows of q, k, v),
 /// in_proj_bias, out_proj.weight [C, C], out_proj.bias. `Heads` must divide the channels. Options: a rung of
-/// kernel/accuracy.hpp for the exponentials (default `full`), `Causal`.
+/// kernel/accuracy.hpp for the exponentials (default `full`), `Causal`, and `bfloat16`: q, k and v are rounded to that
+/// type and so are the probabilities; sums are float (relative error of a probability: 2^-8).
 ///
 /// The backward pass takes the probabilities again, with exact exponentials, from the sums that the forward pass
-/// stored: they differ from those of the forward pass by the error of the rung, and so does the gradient.
+/// stored: they differ from those of the forward pass by the error of the rung, and so does the gradient. It takes the
+/// rounding to bfloat16 as the identity.
 template <int Heads, class... Options>
-struct MultiHeadAttention : nn::SelfAttention<typename nn::AttentionOptions<Options...>::rung> {
+struct MultiHeadAttention : nn::SelfAttention<typename nn::AttentionOptions<Options...>::rung,
+                                              typename nn::AttentionOptions<Options...>::number> {
   using options = nn::AttentionOptions<Options...>;
   static_assert(Heads >= 1, "spiq: MultiHeadAttention takes at least one head");
-  static_assert(options::rungs <= 1 && options::masks <= 1 && options::others == 0,
-                "spiq: MultiHeadAttention takes as options an accuracy (a type of spiq::accuracy) and Causal, each at "
-                "most once");
+  static_assert(options::rungs <= 1 && options::masks <= 1 && options::numbers <= 1 && options::others == 0,
+                "spiq: MultiHeadAttention takes as options an accuracy (a type of spiq::accuracy), Causal and bfloat16, "
+                "each at most once");
   static constexpr const char* name = "MultiHeadAttention";
   static constexpr bool accepts(Shape in) { return in.channels % (Heads > 0 ? Heads : 1) == 0; }
   static constexpr Shape output_shape(Shape in) { return in; }
 
   explicit MultiHeadAttention(Shape input)
-      : nn::SelfAttention<typename options::rung>(input, Heads, options::causal) {}
+      : nn::SelfAttention<typename options::rung, typename options::number>(input, Heads, options::causal) {}
 };
 
 template <class Layer, int Height, int Width, int Channels>

@@ -36,18 +36,20 @@ struct Pass {
 
 /// A buffer that grows and never shrinks, so that batches of changing size cost no allocation. Contents do not
 /// survive growth.
-class Workspace {
+template <class T>
+class WorkspaceOf {
 public:
-  float* get(std::size_t n) {
-    if (n > data_.size()) data_ = AlignedVector<float>(n);
+  T* get(std::size_t n) {
+    if (n > data_.size()) data_ = AlignedVector<T>(n);
     return data_.data();
   }
-  [[nodiscard]] float* data() { return data_.data(); }
-  [[nodiscard]] const float* data() const { return data_.data(); }
+  [[nodiscard]] T* data() { return data_.data(); }
+  [[nodiscard]] const T* data() const { return data_.data(); }
 
 private:
-  AlignedVector<float> data_;
+  AlignedVector<T> data_;
 };
+using Workspace = WorkspaceOf<float>;
 
 }  // namespace nn
 
