@@ -138,7 +138,7 @@ inline void draw_curves(const std::vector<Contender>& all, const std::vector<Lad
   for (const Contender& c : all) {
     if (is(c, "quake", "quake2", "ladder2", "ladder3", "ladder4", "ladder5", "full"))
       range.curve(c.name, ErrorCurve(c, -10, 10, 100000).envelope(200));
-    if (is(c, "quake", "quake_one_sided", "quake_rms", "quake2", "quake2_balanced", "ladder3")) {
+    if (is(c, "quake", "quake_one_sided", "quake_rms", "quake2", "quake2_balanced", "quake2_scaled", "ladder3")) {
       const ErrorCurve curve(c, 0, std::log(2.0), 201);
       std::vector<std::pair<double, double>> points;
       for (std::size_t i = 0; i < curve.x.size(); ++i)
@@ -150,7 +150,8 @@ inline void draw_curves(const std::vector<Contender>& all, const std::vector<Lad
   ladder.title = "The accuracy ladder: speed against error, 4096 values in the first cache, one thread";
   ladder.x_label = "1e9 exponentials per second";
   ladder.y_label = "log10 of the largest relative error";
-  ladder.caption = "Measured by quake_accuracy on " + std::string(spiq::simd::best::name) + " kernels, x in [-10, 10].";
+  ladder.caption = "Measured by quake_accuracy on " + std::string(spiq::simd::best::name) + " kernels, x in [-10, 10]. " +
+                   "Curves from right to left: quake, quake2; ladder2, 3, 4, 5, full.";
   std::vector<std::pair<double, double>> bits, steps;
   for (const LadderRow& r : rows) {
     const std::pair<double, double> at(r.rate, std::log10(std::max(r.error, 1e-9)));

@@ -49,7 +49,7 @@ struct AttentionOptions<bfloat16, Rest...> : AttentionOptions<Rest...> {
 };
 
 /// Forward and backward of self-attention with any number of heads that divides the channels; q, k and v as Number.
-template <class Rung, class Number>
+template <class Rung, class Number = float>
 struct SelfAttention {
   using rung = Rung;
   using number = Number;
