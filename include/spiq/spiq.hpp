@@ -79,9 +79,17 @@
 #include <spiq/kernel/weight_lanes.hpp>
 #include <spiq/kernel/winograd.hpp>
 
+#include <spiq/neuron/backward.hpp>
+#include <spiq/neuron/charge.hpp>
+#include <spiq/neuron/dual.hpp>
+#include <spiq/neuron/fire.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
+#include <spiq/neuron/neuron.hpp>
 #include <spiq/neuron/pascal.hpp>
+#include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/qcfs.hpp>
+#include <spiq/neuron/run.hpp>
+#include <spiq/neuron/surrogate.hpp>
 
 #include <spiq/nn/activation.hpp>
 #include <spiq/nn/attention.hpp>
