@@ -35,7 +35,7 @@ void step_backward(const M& model, const Differentiable<typename M::compare, Sur
     const auto constants = model.template prepare<N>(p.data());
     [[maybe_unused]] std::array<V, static_cast<std::size_t>(parameters > 0 ? parameters : 1)> sums;
     if constexpr (Learns) sums.fill(V::zero());
-    detail::for_each_vector<V>(0, n, [&](std::size_t i, auto access) {
+    detail::for_each_vector<V>(0, n, [&]<class>(std::size_t i, auto access) {
       N s[states];
       V g[states];
       for (int k = 0; k < states; ++k) {

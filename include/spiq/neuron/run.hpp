@@ -2,13 +2,18 @@
 /// Neurons over time: all steps of a group of neurons before the next group, their state in registers.
 #pragma once
 
-#include <spiq/core/parallel.hpp>
+#include <spiq/core/error.hpp>
 #include <spiq/neuron/neuron.hpp>
+#include <spiq/simd/interleaved.hpp>
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -47,33 +52,108 @@ struct FirstLanes {
   }
 };
 
-/// Calls `work(begin, access)` for each vector of n lanes.
+/// Calls `work.template operator()<V>(begin, access)` for each vector of n lanes.
 template <class V, class Work>
-SPIQ_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Work& work) {
+SPIQ_INLINE std::size_t for_each_whole(std::size_t begin, std::size_t end, const Work& work) {
   constexpr std::size_t width = V::width;
   std::size_t i = begin;
-  for (; i + width <= end; i += width) work(i, WholeVector{});
-  if (i < end) work(i, FirstLanes{static_cast<int>(end - i)});
+  for (; i + width <= end; i += width) work.template operator()<V>(i, WholeVector{});
+  return i;
 }
+template <class V, class Work>
+SPIQ_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Work& work) {
+  const std::size_t i = for_each_whole<V>(begin, end, work);
+  if (i < end) work.template operator()<V>(i, FirstLanes{static_cast<int>(end - i)});
+}
+
+/// Vectors whose steps are interleaved: the chain of one neuron, from membrane to membrane, is some ten cycles long.
+template <Model M, class Arch>
+inline constexpr int chains = simd::traits<Arch>::registers >= 32 ? (M::states == 1 ? 8 : 4) : (M::states == 1 ? 4 : 2);
 }  // namespace detail
 
 /// Runs `steps` steps of n neurons: x [steps][n] currents, state [states][n], read and written. `sink(t, i, access,
 /// s, v)` gets what the vector of neurons from i on does in step t: a `Spike`, and the membrane potential after it.
-/// Calls for one t come in ascending i; bits beyond n are not spikes of anything.
+/// Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are no neurons.
+/// Bound: the loads of x, with states and spikes 4 + 8 states / steps + 1 / 8 bytes a neuron and step, or in the first
+/// cache the instructions of the model.
 template <class Arch = simd::best, Model M, class Sink>
 void run(const M& model, std::size_t steps, std::size_t n, const float* x, float* state, Sink&& sink) noexcept {
-  using V = typename simd::traits<Arch>::f32;
-  const auto constants = detail::prepared<V>(model);
-  const Comparing<typename M::compare> fire;
-  detail::for_each_vector<V>(0, n, [&](std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
+  const auto work = [&]<class V>(std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
+    const auto constants = detail::prepared<V>(model);
+    const Comparing<typename M::compare> fire;
     V s[M::states];
+    SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) s[k] = access.template load<V>(state + static_cast<std::size_t>(k) * n + i);
     for (std::size_t t = 0; t < steps; ++t) {
       const Spike<V> spike = M::step(constants, s, access.template load<V>(x + t * n + i), fire);
       sink(t, i, access, spike, s[0]);
     }
+    SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) access.store(s[k], state + static_cast<std::size_t>(k) * n + i);
-  });
+  };
+  using Blocks = simd::interleaved<Arch, detail::chains<M, Arch>>;
+  const std::size_t rest = detail::for_each_whole<typename simd::traits<Blocks>::f32>(0, n, work);
+  detail::for_each_vector<typename simd::traits<Arch>::f32>(rest, n, work);
+}
+
+/// Words of spikes of n neurons, a bit each.
+constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
+
+/// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. The
+/// bits behind the last neuron are zero.
+class SpikeBits {
+public:
+  SpikeBits(std::uint64_t* words, std::size_t n)
+      : bytes_(reinterpret_cast<unsigned char*>(words)), stride_(spike_words(n) * 8), n_(n) {}
+
+  template <class Access, class S, class V>
+  SPIQ_INLINE void operator()(std::size_t t, std::size_t i, Access access, const S& spike, V) const {
+    if constexpr (requires { spike.fired.part; }) {
+      constexpr std::size_t width = V::one::width;
+      SPIQ_UNROLL
+      for (std::size_t k = 0; k < V::parts; ++k) put<width>(t, i + k * width, spike.fired.part[k].bits());
+    } else if constexpr (requires { access.count; }) {
+      put<V::width>(t, i, spike.fired.bits() & ((1u << access.count) - 1));
+    } else {
+      put<V::width>(t, i, spike.fired.bits());
+    }
+  }
+
+private:
+  template <std::size_t Width>
+  SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint32_t bits) const {
+    unsigned char* const row = bytes_ + t * stride_;
+    if constexpr (Width == 16) {
+      const auto two = static_cast<std::uint16_t>(bits);
+      std::memcpy(row + i / 8, &two, 2);
+    } else if constexpr (Width == 8) {
+      row[i / 8] = static_cast<unsigned char>(bits);
+    } else {  // part of a byte: the first of it also clears what stands there
+      const std::uint32_t shifted = bits << (i % 8);
+      row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
+    }
+    if (i + Width >= n_) finish(row, i / 8 + (Width + 7) / 8);
+  }
+  SPIQ_INLINE void finish(unsigned char* row, std::size_t from) const {
+    for (; from < stride_; ++from) row[from] = 0;
+  }
+  unsigned char* bytes_;
+  std::size_t stride_, n_;
+};
+
+/// Runs `steps` steps of n neurons from currents x [steps][n]; spikes become bits [steps][spike_words(n)], state
+/// [states][n] is read and written. Spans of other sizes throw `spiq::Error`.
+template <class Arch = simd::best, Model M>
+void run(const M& model, std::size_t steps, std::size_t n, std::span<const float> x, std::span<float> state,
+         std::span<std::uint64_t> spikes) {
+  const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
+    if (found != wanted)
+      SPIQ_THROW(std::string("neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
+  };
+  expect("currents", x.size(), steps * n);
+  expect("state", state.size(), static_cast<std::size_t>(M::states) * n);
+  expect("spikes", spikes.size(), steps * spike_words(n));
+  if (n != 0) run<Arch>(model, steps, n, x.data(), state.data(), SpikeBits(spikes.data(), n));
 }
 
 }  // namespace neuron
