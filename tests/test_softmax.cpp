@@ -438,6 +438,11 @@ TEST_CASE("softmax refuses spans and masks that do not fit", "[softmax]") {
                     "softmax: output: stride: expected at least 4, found 3");
   CHECK_THROWS_WITH(math::softmax_backward(x, x, std::span<float>(y).first(3), {.rows = 3, .cols = 4}),
                     "softmax gradient: output: expected at least 12 values, found 3");
+  // 4 * rows is 4 in the arithmetic of std::size_t.
+  const std::size_t huge = std::numeric_limits<std::size_t>::max() / 4 + 2;
+  CHECK_THROWS_AS((math::softmax<accuracy::full>(x, y, {.rows = huge, .cols = 4})), spiq::Error);
+  CHECK_THROWS_AS((math::softmax<accuracy::full>(x, y, {.rows = 5, .cols = 4, .input_stride = huge})), spiq::Error);
+  CHECK_THROWS_AS((math::softmax_backward(x, x, y, {.rows = huge, .cols = 4})), spiq::Error);
   math::softmax<accuracy::full>(x, y, {.rows = 0, .cols = 4});
   math::softmax<accuracy::full>(x, y, {.rows = 4, .cols = 0});
 }

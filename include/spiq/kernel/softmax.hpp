@@ -2,6 +2,7 @@
 /// Softmax and its logarithm over the rows of a matrix, with scale, additive mask and causal mask.
 #pragma once
 
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/parallel.hpp>
 #include <spiq/kernel/accuracy.hpp>
@@ -111,7 +112,7 @@ void softmax(const float* x, float* y, const SoftmaxOptions& o) noexcept {
 inline void check_matrix(const char* what, std::size_t rows, std::size_t cols, std::size_t stride, std::size_t size) {
   if (stride != 0 && stride < cols)
     SPIQ_THROW(std::string(what) + ": stride", "at least " + std::to_string(cols), std::to_string(stride));
-  const std::size_t needed = rows == 0 || cols == 0 ? 0 : (rows - 1) * (stride == 0 ? cols : stride) + cols;
+  const std::size_t needed = strided_extent(rows, stride == 0 ? cols : stride, cols);
   if (size < needed) SPIQ_THROW(what, "at least " + std::to_string(needed) + " values", std::to_string(size));
 }
 inline void check_softmax(const SoftmaxOptions& o, std::size_t x, std::size_t y) {

@@ -2,6 +2,7 @@
 /// Softmax of quantized scores with integers alone, for machines without a float unit.
 #pragma once
 
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/parallel.hpp>
 #include <spiq/kernel/accuracy.hpp>
@@ -96,7 +97,7 @@ void integer_softmax_row(const Score* scores, Probability* probabilities, std::s
   constexpr std::uint64_t limit = std::is_same_v<Probability, std::uint8_t> ? 255 : 32767;
   const int digits = 30 + static_cast<int>(std::bit_width(divisor));
   const std::uint64_t reciprocal = (std::uint64_t{1} << digits) / divisor;  // at most 2^31, so that products have 59 bits
-  const int shift = digits + dropped - fraction;                
+  const int shift = digits + dropped - fraction;
   const std::uint64_t half = shift < 64 ? std::uint64_t{1} << (shift - 1) : 0;
   const int down = std::min(shift, 63);
   for (std::size_t k = 0; k < n; ++k) {
@@ -113,7 +114,7 @@ concept IntegerRung = std::is_same_v<Rung, accuracy::quake> || std::is_same_v<Ru
 template <detail::IntegerRung Rung, class Score, class Probability>
 void softmax_integer(const Score* scores, Probability* probabilities, std::size_t rows, std::size_t cols,
                      OctaveScale scale, int threads = 1) noexcept {
-  parallel_for(rows, 1 + 16384 / (cols + 1), threads, [=](std::size_t begin, std::size_t end, int) {
+  parallel_for(rows, 1 + 16384 / std::max<std::size_t>(cols, 1), threads, [=](std::size_t begin, std::size_t end, int) {
     for (std::size_t r = begin; r < end; ++r)
       detail::integer_softmax_row<Rung::order>(scores + r * cols, probabilities + r * cols, cols, scale);
   });
@@ -140,7 +141,7 @@ template <kernel::detail::IntegerRung Rung, class Score, class Probability>
   requires((std::is_same_v<Score, std::int8_t> || std::is_same_v<Score, std::int32_t>) &&
            (std::is_same_v<Probability, std::uint8_t> || std::is_same_v<Probability, std::int16_t>))
 void softmax_integer(std::span<const Score> scores, std::span<Probability> probabilities, IntegerSoftmaxOptions options) {
-  const std::size_t wanted = options.rows * options.cols;
+  const std::size_t wanted = saturating_product(options.rows, options.cols);
   const auto check = [&](const char* what, std::size_t found) {
     if (found != wanted)
       SPIQ_THROW(std::string("softmax_integer: ") + what, std::to_string(wanted) + " values", std::to_string(found));

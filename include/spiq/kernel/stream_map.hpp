@@ -36,8 +36,8 @@ void stream_map(const float* x, float* y, std::size_t n, const F& function, int 
       i += head;
     }
     for (; i + block * width <= end; i += block * width) {
-      simd::prefetch(x + i + 1024);
-      simd::prefetch(x + i + 1024 + 2 * width);
+      simd::prefetch(x, i + 1024);
+      simd::prefetch(x, i + 1024 + 2 * width);
       V value[block];
       SPIQ_UNROLL
       for (std::size_t v = 0; v < block; ++v) value[v] = f(V::load(x + i + v * width));
