@@ -56,7 +56,7 @@ bench::Case attention(const std::shared_ptr<bench::AttentionProblem>& p, bool to
   w->v = laid(p->v);
   w->out.resize(w->q.size());
   w->workspace.resize(spiq::math::attention_workspace<T, Arch>(w->options));
-  return {.run = [=] { spiq::math::attention<Rung, Arch, T, T>(w->q, w->k, w->v, w->out, w->options, w->workspace); },
+  return {.run = [=] { spiq::math::attention<Rung, Arch>(w->q, w->k, w->v, w->out, w->options, w->workspace); },
           .error =
               [=] {
                 bench::Floats found(w->out.size());
