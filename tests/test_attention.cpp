@@ -439,7 +439,7 @@ TEST_CASE("attention refuses strides that let tokens or outputs overlap", "[atte
 }
 
 TEMPLATE_LIST_TEST_CASE("heads of attention may share keys and values", "[attention]", spiq_test::Backends) {
-  for (const std::size_t keys : {1, 37}) {
+  for (const std::size_t keys : {std::size_t{1}, std::size_t{37}}) {
     AttentionOptions o{.queries = 19, .keys = keys, .heads = 3, .dim = 10};
     const Floats q = random(o.queries * o.heads * o.dim, 1), k = random(keys * o.dim, 2), v = random(keys * o.dim, 3);
     Floats repeated_k, repeated_v;
@@ -470,6 +470,14 @@ TEST_CASE("attention: a past beyond all keys hides nothing", "[attention]") {
     CHECK(run<accuracy::full, simd::best>(x, o) == all);
   }
 }
+
+template <class Q, class O>
+concept Attends = requires(const Q& q, O&& out, const AttentionOptions& o) {
+  math::attention<accuracy::full>(q, q, q, static_cast<O&&>(out), o);
+};
+static_assert(Attends<Floats, Floats&> && Attends<Floats, std::span<float>> && Attends<std::vector<bfloat16>, Floats&>);
+static_assert(!Attends<Floats, const Floats&> && !Attends<Floats, std::span<const float>>);
+static_assert(!Attends<Floats, Floats>);  // a result that nobody keeps
 
 TEMPLATE_TEST_CASE("attention takes vectors, aligned vectors and spans", "[attention]", float, bfloat16) {
   const AttentionOptions o{.queries = 5, .keys = 6, .heads = 2, .dim = 3};

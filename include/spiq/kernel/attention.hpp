@@ -13,7 +13,6 @@
 #include <concepts>
 #include <cstdint>
 #include <limits>
-#include <ranges>
 #include <span>
 
 SPIQ_BEGIN_NAMESPACE
@@ -314,13 +313,10 @@ std::size_t attention_workspace(const AttentionOptions& options) {
 namespace detail {
 /// A vector, an array or a span of T.
 template <class R, class T>
-concept ArrayOf = std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-                  std::same_as<std::ranges::range_value_t<R>, T>;
+concept ArrayOf = std::constructible_from<std::span<const T>, const R&>;
 /// One that may be written, and that outlives the call.
 template <class R>
-concept WritableArray =
-    ArrayOf<R, std::ranges::range_value_t<R>> && std::ranges::borrowed_range<R> &&
-    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+concept WritableArray = std::constructible_from<std::span<typename std::remove_reference_t<R>::value_type>, R>;
 }  // namespace detail
 
 /// out = softmax(scale q k^T + mask) v for every head (Vaswani et al., arXiv 1706.03762), in a workspace of
@@ -348,13 +344,12 @@ void attention(std::span<const T> q, std::span<const T> k, std::span<const T> v,
 }
 
 /// The same for vectors and whatever else lies in one piece.
-template <accuracy::Rung Rung, class Arch = simd::best, std::ranges::contiguous_range Q,
-          detail::ArrayOf<std::ranges::range_value_t<Q>> K, detail::ArrayOf<std::ranges::range_value_t<Q>> V,
-          detail::WritableArray O>
+template <accuracy::Rung Rung, class Arch = simd::best, class Q, detail::ArrayOf<typename Q::value_type> K,
+          detail::ArrayOf<typename Q::value_type> V, detail::WritableArray O>
 void attention(const Q& q, const K& k, const V& v, O&& out, const AttentionOptions& options,
                std::span<float> workspace = {}, std::span<float> lse = {}) {
-  using T = std::ranges::range_value_t<Q>;
-  using U = std::ranges::range_value_t<O>;
+  using T = typename Q::value_type;
+  using U = typename std::remove_reference_t<O>::value_type;
   attention<Rung, Arch, T, U>(std::span<const T>(q), std::span<const T>(k), std::span<const T>(v), std::span<U>(out),
                               options, workspace, lse);
 }
