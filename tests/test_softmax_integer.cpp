@@ -139,7 +139,10 @@ TEST_CASE("softmax by integers: rows, threads, sizes, memory bounds", "[softmax]
   // 4 * rows is 4 in the arithmetic of std::size_t.
   constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
   const std::vector<std::int8_t> four(4);
-  CHECK_THROWS_AS(spiq::math::softmax_integer<accuracy::quake>(std::span<const std::int8_t>(four), std::span<std::uint8_t>(y), {.rows = largest / 4 + 2, .cols = 4}),
-                  spiq::Error);
-  spiq::math::softmax_integer<accuracy::quake>(std::span<const std::int8_t>(), std::span<std::uint8_t>(), {.rows = 0, .cols = largest});
+  using Options = spiq::math::IntegerSoftmaxOptions;
+  const auto run = [](std::span<const std::int8_t> from, std::span<std::uint8_t> to, Options o) {
+    spiq::math::softmax_integer<accuracy::quake>(from, to, o);
+  };
+  CHECK_THROWS_AS(run(four, y, {.rows = largest / 4 + 2, .cols = 4}), spiq::Error);
+  run({}, {}, {.rows = 0, .cols = largest});
 }
