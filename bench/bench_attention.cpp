@@ -8,6 +8,7 @@
 #include "peers_attention.hpp"
 
 #include <spiq/kernel/attention.hpp>
+#include <spiq/kernel/convert_half.hpp>
 
 #include <memory>
 #include <string>
