@@ -59,7 +59,7 @@ void add(bench::Suite& suite, const char* kernel, const std::string& implementat
              .item = "elem",
              .prepare = [=] {
                auto data = std::make_shared<Arrays<T>>(n);
-               return bench::Case{.run = [=] { run(data->x.data(), data->y.data(), n); },
+               return bench::Case{.run = [=] { run(data->x.data(), data->y.data(), data->x.size()); },
                                   .error = [=] { return data->relative_error(); }};
              }});
 }

@@ -78,15 +78,30 @@ double map_error(Map map, const Floats& x, std::span<const float> y) {
   return worst;
 }
 
+/// The batch of half as many floats as B; B where there is none.
+template <class B>
+struct half_batch {
+  using type = B;
+};
+template <class B>
+  requires(B::size > 4)
+struct half_batch<B> {
+  using type = xsimd::make_sized_batch_t<float, B::size / 2>;
+};
+
 /// `op` over the lanes of a batch, in a tree.
-template <class Op>
-float reduced(const xsimd::batch<float>& batch, const Op& op) {
-  constexpr std::size_t w = xsimd::batch<float>::size;
-  alignas(64) float lanes[w];
+template <class B, class Op>
+float reduced(const B& batch, const Op& op) {
+  alignas(64) float lanes[B::size];
   batch.store_aligned(lanes);
-  for (std::size_t half = w / 2; half > 0; half /= 2)
-    for (std::size_t i = 0; i < half; ++i) lanes[i] = op(lanes[i], lanes[i + half]);
-  return lanes[0];
+  if constexpr (B::size > 4) {
+    using H = typename half_batch<B>::type;
+    return reduced(op(H::load_aligned(lanes), H::load_aligned(lanes + H::size)), op);
+  } else {
+    for (std::size_t half = B::size / 2; half > 0; half /= 2)
+      for (std::size_t i = 0; i < half; ++i) lanes[i] = op(lanes[i], lanes[i + half]);
+    return lanes[0];
+  }
 }
 
 /// visit(i, k) for the whole vectors of `w` values at i below n, four at a time, k = 0 ... 3.
@@ -101,14 +116,16 @@ void each_vector(std::size_t n, const Visit& visit) {
 }
 
 /// Three passes over a row, four vectors at a time. A last vector that is not whole overlaps the one before it; in a row
-/// of less than a vector it is filled up with values whose exponential is 0. No value is left to scalar code.
+/// of less than a vector takes vectors of half the size, and in the end is filled up with values whose exponential is 0.
+/// No value is left to scalar code.
+template <class B = xsimd::batch<float>>
 void xsimd_softmax(const float* x, float* y, std::size_t n) {
-  using B = xsimd::batch<float>;
   constexpr std::size_t w = B::size;
   if (n < w) {
-    alignas(64) float padded[w];
+    if constexpr (w > 4) return xsimd_softmax<typename half_batch<B>::type>(x, y, n);
+    float padded[w];
     std::fill(std::copy_n(x, n, padded), padded + w, std::numeric_limits<float>::lowest());
-    xsimd_softmax(padded, padded, w);
+    xsimd_softmax<B>(padded, padded, w);
     std::copy_n(padded, n, y);
     return;
   }
@@ -118,7 +135,10 @@ void xsimd_softmax(const float* x, float* y, std::size_t n) {
   B m[4] = {end, end, end, end};
   each_vector<w>(n, [&](std::size_t i, std::size_t k) SPIQ_LAMBDA_INLINE { m[k] = xsimd::max(m[k], B::load_unaligned(x + i)); });
   const B shift(reduced(xsimd::max(xsimd::max(m[0], m[1]), xsimd::max(m[2], m[3])),
-                        [](float a, float b) { return std::max(a, b); }));
+                        [](const auto& a, const auto& b) {
+                          using std::max, xsimd::max;
+                          return max(a, b);
+                        }));
 
   B s[4] = {B(0.0f), B(0.0f), B(0.0f), B(0.0f)};
   if (rest != 0) {
@@ -227,7 +247,7 @@ void add_softmax_peers(Suite& suite, const Row& base, std::size_t rows, std::siz
     out *= 1 / out.sum();
   });
 #endif
-  by_row("xsimd", xsimd_softmax);
+  by_row("xsimd", xsimd_softmax<>);
 #if defined(SPIQ_BENCH_ONEDNN)
   suite.add(named(base, "onednn", [=] { return if_offered([&] { return onednn_softmax(softmax_problem(rows, cols)); }); }));
 #endif
