@@ -68,7 +68,7 @@ double exact(Map map, double x) {
 
 namespace {
 
-double map_error(Map map, const Floats& x, std::span<const float> y) {
+[[maybe_unused]] double map_error(Map map, const Floats& x, std::span<const float> y) {
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double error = std::abs(static_cast<double>(y[i]) - exact(map, static_cast<double>(x[i])));
