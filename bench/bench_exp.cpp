@@ -1,8 +1,8 @@
 // exp of arrays in every rung, against the exponentials of xsimd, Eigen and the C library.
 //
 // Bound in the first cache: one load and one store of a vector (the copy of the same bytes, measured). The rungs up to
-// `quake2` come near it; the others are bound by their multiply-adds. Out of memory every rung is bound by the
-// transfers: compare with the rows `exp/copy_streaming`.
+// `quake2` come near it; the others are bound by their multiply-adds. Out of memory AVX-512 is bound by the
+// transfers in every rung, AVX2 in those up to `ladder4`: compare with the row `exp/copy_streaming` on the same arrays.
 #include "harness.hpp"
 #include "ours.hpp"
 #include "peers_xsimd.hpp"
