@@ -312,7 +312,7 @@ TEMPLATE_LIST_TEST_CASE("scale, masks and causal masks, with strides, in place, 
       Floats mask = normal(s.masks * s.cols, 1, 9);
       for (float& v : mask) v = rng.uniform(0.0f, 1.0f) < 0.2f ? -inf : v;
       math::SoftmaxOptions o{.rows = s.rows, .cols = s.cols, .scale = scale, .mask = mask, .causal = s.causal,
-                             .query_offset = s.offset, .queries = s.queries, .input_stride = in, .output_stride = out};
+                             .past = s.offset, .queries = s.queries, .input_stride = in, .output_stride = out};
       Floats y(s.rows * out, -7.0f), l(y), threaded(y);
       math::softmax<accuracy::full, TestType>(x, y, o);
       math::log_softmax<accuracy::full, TestType>(x, l, o);
@@ -354,7 +354,7 @@ TEMPLATE_LIST_TEST_CASE("scale, masks and causal masks, with strides, in place, 
     }
   }
   // A row that sees nothing, uniform.
-  const Floats y = softmax_of<accuracy::quake, TestType>({1, 2, 3, 4}, 2, {.causal = true, .query_offset = -1, .empty = math::EmptyRow::uniform});
+  const Floats y = softmax_of<accuracy::quake, TestType>({1, 2, 3, 4}, 2, {.causal = true, .past = -1, .empty = math::EmptyRow::uniform});
   CHECK(y[0] == 0.5f);
   CHECK(y[1] == 0.5f);
   CHECK(std::abs(y[2] - 1) <= 1e-6f);
