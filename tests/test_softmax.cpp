@@ -58,9 +58,7 @@ TEMPLATE_LIST_TEST_CASE("rows beyond the second cache, rising and falling", "[so
     const Floats keep(z);
     check(accuracy::quake{});
     z = keep;
-    check(accuracy::quake2{});
-    z = keep;
-    check(accuracy::ladder3{});
+    if constexpr (!between<TestType>) check(accuracy::ladder3{});
     z = keep;
     check(accuracy::full{});
   }
@@ -113,7 +111,7 @@ TEMPLATE_LIST_TEST_CASE("softmax does not move with its row", "[softmax]", spiq_
         else if constexpr (std::is_same_v<Rung, accuracy::ladder2>)
           CHECK(worst.value() < 4e-3);  // it jumps by that at powers of two
         else
-          CHECK(worst.value() < 4e-5);
+          CHECK(worst.value() < 2e-5);  // folded: the resolution of QuAKE, as the documentation says
       }
     });
   }
