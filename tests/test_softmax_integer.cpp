@@ -76,6 +76,14 @@ TEST_CASE("softmax by integers is within its bound of softmax in double", "[soft
   check_all<std::int32_t, std::int16_t>();
 }
 
+TEST_CASE("scales of integer softmax are finite and positive", "[softmax]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {0.0, -0.0, -0.1, infinity, -infinity, std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_AS(kernel::OctaveScale::of(bad), spiq::Error);
+  CHECK_THROWS_WITH(kernel::OctaveScale::of(-0.5), "OctaveScale: expected a finite positive scale, found -0.500000");
+  CHECK(kernel::OctaveScale::of(1e-300).multiplier >= 1 << 30);
+}
+
 TEST_CASE("the integer form of the exponential", "[softmax]") {
   double low1 = 1, high1 = 1, low2 = 1, high2 = 1;
   for (std::uint32_t t = 0; t < (10u << 15); ++t) {
