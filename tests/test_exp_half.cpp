@@ -137,7 +137,8 @@ TEMPLATE_LIST_TEST_CASE("range policies of exp in 16 bits", "[half]", spiq_test:
     const auto saturated = exp_of<accuracy::saturating<Rung>, TestType>(x);
     const auto ieee = exp_of<accuracy::ieee<Rung>, TestType>(x);
     const auto checked = exp_of<accuracy::checked<Rung>, TestType>(x);
-    for (const std::size_t i : std::initializer_list<std::size_t>{0, 1}) CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
+    for (const std::size_t i : std::initializer_list<std::size_t>{0, 1})
+      CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
     for (const std::size_t i : std::initializer_list<std::size_t>{2, 3}) {
       CHECK(saturated[i].bits == top);
       CHECK(static_cast<float>(ieee[i]) == INFINITY);

@@ -210,7 +210,8 @@ private:
     if constexpr (a == 1.0 / 3.0) {  // no linear term
       return times_plus(m, m, V::broadcast(2.0f)) * V::broadcast(static_cast<float>(k / 3));
     } else {
-      constexpr float c[] = {static_cast<float>(2 * a * k), static_cast<float>((1 - 3 * a) * k), static_cast<float>(a * k)};
+      constexpr float c[] = {static_cast<float>(2 * a * k), static_cast<float>((1 - 3 * a) * k),
+                             static_cast<float>(a * k)};
       return times_plus(times_plus(V::broadcast(c[2]), m, V::broadcast(c[1])), m, V::broadcast(c[0]));
     }
   }
