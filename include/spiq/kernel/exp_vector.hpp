@@ -7,6 +7,7 @@
 #include <spiq/simd/simd.hpp>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -99,6 +100,14 @@ private:
   }();
 
 public:
+  /// For loops over arrays: order 1 takes so few registers and cycles that a loop's own instructions are felt.
+  static constexpr std::size_t at_once = [] {
+    if constexpr (requires { Rung::order; })
+      return Rung::order == 1 && simd::traits<Arch>::registers >= 32 ? std::size_t{8} : std::size_t{4};
+    else
+      return std::size_t{4};
+  }();
+
   /// What a scale is multiplied by inside: the steps of the rung's own exponent in a step of x.
   static constexpr double unit = [] {
     if constexpr (in_patterns)
