@@ -5,9 +5,11 @@
 // bf16. 197 queries fill 13 vectors to 95 %; one exponential per score and the transposition of queries and outputs
 // come on top.
 #include "harness.hpp"
+#include "ours.hpp"
 #include "peers_attention.hpp"
 
 #include <spiq/kernel/attention.hpp>
+#include <spiq/kernel/convert_half.hpp>
 
 #include <memory>
 #include <string>
@@ -56,7 +58,7 @@ bench::Case attention(const std::shared_ptr<bench::AttentionProblem>& p, bool to
   w->v = laid(p->v);
   w->out.resize(w->q.size());
   w->workspace.resize(spiq::math::attention_workspace<T, Arch>(w->options));
-  return {.run = [=] { spiq::math::attention<Rung, Arch, T, T>(w->q, w->k, w->v, w->out, w->options, w->workspace); },
+  return {.run = [=] { spiq::math::attention<Rung, Arch>(w->q, w->k, w->v, w->out, w->options, w->workspace); },
           .error =
               [=] {
                 bench::Floats found(w->out.size());
@@ -69,8 +71,7 @@ template <class Rung, class T, class Arch = spiq::simd::best>
 void add(bench::Suite& suite, bench::Row base, const std::shared_ptr<bench::AttentionProblem>& p,
          bool tokens_first = false) {
   base.implementation = std::string("spiq_") + (std::is_same_v<T, float> ? "" : "bf16_") + Rung::name +
-                        (tokens_first ? "_tokens" : "") +
-                        (std::is_same_v<Arch, spiq::simd::best> ? "" : std::string("_") + Arch::name);
+                        (tokens_first ? "_tokens" : "") + bench::arch_suffix<Arch>();
   if (!std::is_same_v<T, float>) base.peak = bench::Peak::bf16;
   base.prepare = [=] { return attention<Rung, Arch, T>(p, tokens_first); };
   suite.add(std::move(base));

@@ -1,18 +1,19 @@
 // exp of arrays in every rung, against the exponentials of xsimd, Eigen and the C library.
 //
 // Bound in the first cache: one load and one store of a vector (the copy of the same bytes, measured). The rungs up to
-// `quake2` come near it; the others are bound by their multiply-adds. Out of memory every rung is bound by the
-// transfers: compare with the rows `exp/copy_streaming`.
+// `quake2` come near it; the others are bound by their multiply-adds. Out of memory AVX-512 is bound by the
+// transfers in every rung, AVX2 in those up to `ladder4`: compare with the row `exp/copy_streaming` on the same arrays.
 #include "harness.hpp"
+#include "ours.hpp"
+#include "peers_xsimd.hpp"
 
 #include <spiq/kernel/exp.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
-#include <type_traits>
 
-#include <xsimd/xsimd.hpp>
 #if defined(SPIQ_BENCH_EIGEN)
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
@@ -34,6 +35,17 @@ struct Arrays {
   }
   spiq::AlignedVector<float> x, y;
 };
+/// The arrays of this size; rows that ask while another row still holds them share them, so that all run on the same
+/// pages. The error of a row is taken right after its own call.
+std::shared_ptr<Arrays> arrays(std::size_t n) {
+  static std::weak_ptr<Arrays> last;
+  auto data = last.lock();
+  if (!data || data->x.size() != n) {
+    data = std::make_shared<Arrays>(n);
+    last = data;
+  }
+  return data;
+}
 
 /// `run(x, y, n)` on n values, the error against exp in double.
 template <class F>
@@ -46,7 +58,7 @@ void add(bench::Suite& suite, const std::string& implementation, std::size_t n, 
              .items = static_cast<double>(n),
              .item = "elem",
              .prepare = [=] {
-               auto data = std::make_shared<Arrays>(n);
+               auto data = arrays(n);
                return bench::Case{.run = [=] { run(data->x.data(), data->y.data(), n); },
                                   .error = [=] { return data->relative_error(); }};
              }});
@@ -54,9 +66,8 @@ void add(bench::Suite& suite, const std::string& implementation, std::size_t n, 
 
 template <class Rung, class Arch = spiq::simd::best>
 void add_rung(bench::Suite& suite, std::size_t n) {
-  std::string name = std::string("spiq_") + Rung::name;
-  if (!std::is_same_v<Arch, spiq::simd::best>) name += std::string("_") + Arch::name;
-  add(suite, name, n, [](const float* x, float* y, std::size_t count) { spiq::kernel::exp<Rung, Arch>(x, y, count); });
+  add(suite, bench::our_name<Rung, Arch>(), n,
+      [](const float* x, float* y, std::size_t count) { spiq::kernel::exp<Rung, Arch>(x, y, count); });
 }
 
 template <class Rung, class... Arch>
@@ -64,16 +75,14 @@ void add_on_all(bench::Suite& suite, std::size_t n, spiq::simd::arch_list<Arch..
   (add_rung<Rung, Arch>(suite, n), ...);
 }
 
+template <class... Rung>
+void add_rungs(bench::Suite& suite, std::size_t n) {
+  (add_rung<Rung>(suite, n), ...);
+}
+
 void add_peers(bench::Suite& suite, std::size_t n) {
   add(suite, "xsimd", n, [](const float* x, float* y, std::size_t count) {
-    using B = xsimd::batch<float>;
-    std::size_t i = 0;
-    for (; i + 4 * B::size <= count; i += 4 * B::size) {
-      B v[4];
-      for (std::size_t k = 0; k < 4; ++k) v[k] = xsimd::exp(B::load_unaligned(x + i + k * B::size));
-      for (std::size_t k = 0; k < 4; ++k) v[k].store_unaligned(y + i + k * B::size);
-    }
-    for (; i < count; ++i) y[i] = std::exp(x[i]);
+    bench::xsimd_map(x, y, count, [](xsimd::batch<float> v) { return xsimd::exp(v); });
   });
 #if defined(SPIQ_BENCH_EIGEN)
   add(suite, "eigen", n, [](const float* x, float* y, std::size_t count) {
@@ -103,9 +112,9 @@ SPIQ_BENCH(exp) {
   add(suite, "std", cached, [](const float* x, float* y, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) y[i] = std::exp(x[i]);
   });
-  add_rung<accuracy::quake>(suite, streamed);
-  add_rung<accuracy::ladder3>(suite, streamed);
-  add_rung<accuracy::full>(suite, streamed);
+  add_rungs<accuracy::quake, accuracy::quake_one_sided, accuracy::quake_rms, accuracy::quake2, accuracy::quake2_balanced,
+            accuracy::quake2_scaled, accuracy::ladder2, accuracy::ladder3, accuracy::ladder4, accuracy::ladder5,
+            accuracy::full>(suite, streamed);
   add_peers(suite, streamed);
   suite.add({.kernel = "exp",
              .implementation = "copy_streaming",
@@ -116,7 +125,7 @@ SPIQ_BENCH(exp) {
              .item = "elem",
              .exact = true,
              .prepare = [] {
-               auto data = std::make_shared<Arrays>(streamed);
+               auto data = arrays(streamed);
                return bench::Case{.run = [=] { streaming_copy(data->x.data(), data->y.data(), streamed); },
                                   .error = [=] { return data->x == data->y ? 0.0 : 1.0; }};
              }});

@@ -1,8 +1,11 @@
 // exp of float16, bfloat16 and double, and softmax by integers alone.
 //
-// Peers of the 16-bit formats widen to float, take the peer's exponential and round, in one loop; std of the integer
+// Peers of the 16-bit formats widen to float, take the peer's exponential and round, in one loop (xsimd's four vectors
+// at a time); std of the integer
 // softmax dequantizes, takes std::exp and quantizes.
 #include "harness.hpp"
+#include "ours.hpp"
+#include "peers_xsimd.hpp"
 
 #include <spiq/kernel/exp_f64.hpp>
 #include <spiq/kernel/exp_half.hpp>
@@ -13,7 +16,6 @@
 #include <memory>
 #include <string>
 
-#include <xsimd/xsimd.hpp>
 #if defined(SPIQ_BENCH_EIGEN)
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
@@ -57,32 +59,26 @@ void add(bench::Suite& suite, const char* kernel, const std::string& implementat
              .item = "elem",
              .prepare = [=] {
                auto data = std::make_shared<Arrays<T>>(n);
-               return bench::Case{.run = [=] { run(data->x.data(), data->y.data(), n); },
+               return bench::Case{.run = [=] { run(data->x.data(), data->y.data(), data->x.size()); },
                                   .error = [=] { return data->relative_error(); }};
              }});
 }
 
 template <class Half>
 void add_half(bench::Suite& suite, const char* kernel) {
-  const auto ours = [&](auto rung) {
-    using Rung = decltype(rung);
-    add<Half>(suite, kernel, std::string("spiq_") + Rung::name,
-              [](const Half* x, Half* y, std::size_t n) { spiq::kernel::exp<Rung>(x, y, n); });
+  const auto ours = [&]<class Rung, class... Arch>(Rung, simd::arch_list<Arch...>) {
+    (add<Half>(suite, kernel, bench::our_name<Rung, Arch>(),
+               [](const Half* x, Half* y, std::size_t n) { spiq::kernel::exp<Rung, Arch>(x, y, n); }),
+     ...);
   };
-  ours(accuracy::quake{});
-  ours(accuracy::quake2{});
-  ours(accuracy::ladder3{});
-  add<Half>(suite, kernel, "spiq_quake_avx2_or_scalar", [](const Half* x, Half* y, std::size_t n) {
-#if defined(SPIQ_SIMD_AVX2)
-    spiq::kernel::exp<accuracy::quake, simd::avx2>(x, y, n);
-#else
-    spiq::kernel::exp<accuracy::quake, simd::scalar>(x, y, n);
-#endif
-  });
+  ours(accuracy::quake{}, simd::compiled{});
+  ours(accuracy::quake2{}, simd::arch_list<simd::best>{});
+  ours(accuracy::ladder3{}, simd::arch_list<simd::best>{});
   add<Half>(suite, kernel, "xsimd", [](const Half* x, Half* y, std::size_t n) {
     using V = simd::traits<simd::best>::f32;
-    for (std::size_t i = 0; i + V::width <= n; i += V::width)
-      simd::store_narrow(V{xsimd::exp(simd::load_wide<simd::best>(x + i).v)}, y + i);
+    bench::four_vectors<V::width>(
+        n, [&](std::size_t i) { return V{xsimd::exp(simd::load_wide<simd::best>(x + i).v)}; },
+        [&](V v, std::size_t i) { simd::store_narrow(v, y + i); });
   });
   add<Half>(suite, kernel, "std", [](const Half* x, Half* y, std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) y[i] = Half(std::exp(static_cast<float>(x[i])));
@@ -92,15 +88,14 @@ void add_half(bench::Suite& suite, const char* kernel) {
 void add_f64(bench::Suite& suite) {
   const auto ours = [&](auto rung) {
     using Rung = decltype(rung);
-    add<double>(suite, "exp_f64", std::string("spiq_") + Rung::name,
+    add<double>(suite, "exp_f64", bench::our_name<Rung>(),
                 [](const double* x, double* y, std::size_t n) { spiq::kernel::exp<Rung>(x, y, n); });
   };
   ours(accuracy::quake{});
   ours(accuracy::quake2{});
   ours(accuracy::full{});
   add<double>(suite, "exp_f64", "xsimd", [](const double* x, double* y, std::size_t n) {
-    using B = xsimd::batch<double>;
-    for (std::size_t i = 0; i + B::size <= n; i += B::size) xsimd::exp(B::load_unaligned(x + i)).store_unaligned(y + i);
+    bench::xsimd_map(x, y, n, [](xsimd::batch<double> v) { return xsimd::exp(v); });
   });
 #if defined(SPIQ_BENCH_EIGEN)
   add<double>(suite, "exp_f64", "eigen", [](const double* x, double* y, std::size_t n) {

@@ -2,19 +2,19 @@
 //
 // Bound: a read and a write of the array (the copy of the same bytes, measured).
 #include "harness.hpp"
+#include "ours.hpp"
 #include "peers_attention.hpp"
 
 #include <spiq/kernel/layer_norm.hpp>
 
 #include <memory>
 #include <string>
-#include <type_traits>
 
 namespace {
 
 template <class Arch>
 void add(bench::Suite& suite, bench::Row base, const std::shared_ptr<bench::LayerNormProblem>& p) {
-  base.implementation = std::is_same_v<Arch, spiq::simd::best> ? "spiq" : std::string("spiq_") + Arch::name;
+  base.implementation = std::string("spiq") + bench::arch_suffix<Arch>();
   base.prepare = [=] {
     auto y = std::make_shared<bench::Floats>(p->x.size());
     return bench::Case{

@@ -4,16 +4,16 @@
 // multiply-add pipes and the two others: logistic ladder3 5 and 6 operations (3 cycles), full 10 and 6 (5), GELU's tanh
 // form ladder3 8 and 7 (4), quake 5 and 5 (2.5). The rungs from `ladder4` on are as much bound by their latency.
 #include "harness.hpp"
+#include "ours.hpp"
 #include "peers_exp.hpp"
+#include "peers_xsimd.hpp"
 
 #include <spiq/kernel/nonlinear_map.hpp>
 
 #include <cmath>
 #include <memory>
 #include <string>
-#include <type_traits>
 
-#include <xsimd/xsimd.hpp>
 #if defined(SPIQ_BENCH_EIGEN)
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
@@ -70,9 +70,7 @@ void add(bench::Suite& suite, const char* name, const std::string& implementatio
 
 template <template <class> class Function, class Rung, class Arch = spiq::simd::best>
 void add_rung(bench::Suite& suite, const char* name, Map map) {
-  std::string implementation = std::string("spiq_") + Rung::name;
-  if (!std::is_same_v<Arch, spiq::simd::best>) implementation += std::string("_") + Arch::name;
-  add(suite, name, implementation, map,
+  add(suite, name, bench::our_name<Rung, Arch>(), map,
       [](const float* x, float* y, std::size_t n) { kernel::pointwise<Arch>(Function<Rung>{}, x, y, n); });
 }
 template <template <class> class Function, class Rung, class... Arch>
@@ -94,17 +92,11 @@ void add_rungs_on_all(bench::Suite& suite, const char* name, Map map) {
   add_on_all<Function, accuracy::full>(suite, name, map, spiq::simd::compiled{});
 }
 
-/// As a user of xsimd would write it: `formula` on batches, four of them at once.
+/// `formula` on batches of xsimd.
 template <class Formula>
 void add_xsimd(bench::Suite& suite, const char* name, Map map, Formula formula) {
-  add(suite, name, "xsimd", map, [formula](const float* x, float* y, std::size_t n) {
-    using B = xsimd::batch<float>;
-    for (std::size_t i = 0; i + 4 * B::size <= n; i += 4 * B::size) {
-      B v[4];
-      for (std::size_t k = 0; k < 4; ++k) v[k] = formula(B::load_unaligned(x + i + k * B::size));
-      for (std::size_t k = 0; k < 4; ++k) v[k].store_unaligned(y + i + k * B::size);
-    }
-  });
+  add(suite, name, "xsimd", map,
+      [formula](const float* x, float* y, std::size_t n) { bench::xsimd_map(x, y, n, formula); });
 }
 /// `formula` on arrays of Eigen.
 template <class Formula>

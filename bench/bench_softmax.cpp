@@ -4,13 +4,13 @@
 // two stores a vector at the least (as a copy of twice the bytes), and the exponential's own instructions between.
 // Rows of up to 256 columns are held in registers: one load and one store, the rest is bound by the float units.
 #include "harness.hpp"
+#include "ours.hpp"
 #include "peers_exp.hpp"
 
 #include <spiq/kernel/softmax.hpp>
 
 #include <memory>
 #include <string>
-#include <type_traits>
 
 namespace {
 
@@ -30,8 +30,7 @@ bench::Row base(std::size_t rows, std::size_t cols) {
 template <class Rung, class Arch = spiq::simd::best>
 void add_rung(bench::Suite& suite, std::size_t rows, std::size_t cols) {
   bench::Row row = base(rows, cols);
-  row.implementation = std::string("spiq_") + Rung::name;
-  if (!std::is_same_v<Arch, spiq::simd::best>) row.implementation += std::string("_") + Arch::name;
+  row.implementation = bench::our_name<Rung, Arch>();
   row.prepare = [=] {
     auto p = bench::softmax_problem(rows, cols);
     auto y = std::make_shared<Floats>(rows * cols);

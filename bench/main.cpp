@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <optional>
 #include <regex>
 
@@ -359,5 +360,8 @@ int main(int argc, char** argv) {
   } catch (const std::regex_error&) {
     std::fprintf(stderr, "'%s' is no regular expression\n", options.filter.c_str());
     return 2;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
   }
 }

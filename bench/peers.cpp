@@ -159,7 +159,6 @@ Case onednn_conv(const std::shared_ptr<ConvProblem>& p, Pass pass, dnnl::algorit
   const memory::dims dilation{g.dilation_h - 1, g.dilation_w - 1};
   const Tag weights_tag = g.groups == 1 ? Tag::oihw : Tag::goihw;
   const auto any = [](const memory::dims& d) { return memory::desc(d, memory::data_type::f32, Tag::any); };
-  engine();
 
   const auto kind = pass == Pass::forward ? dnnl::prop_kind::forward_inference : dnnl::prop_kind::forward_training;
   const dnnl::convolution_forward::primitive_desc forward(

@@ -3,6 +3,13 @@
 
 #include "peers_onednn.hpp"
 
+#include <spiq/core/abi.hpp>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <numeric>
+
 #include <xsimd/xsimd.hpp>
 #if defined(SPIQ_BENCH_EIGEN)
 #define EIGEN_DONT_PARALLELIZE
@@ -61,7 +68,7 @@ double exact(Map map, double x) {
 
 namespace {
 
-double map_error(Map map, const Floats& x, std::span<const float> y) {
+[[maybe_unused]] double map_error(Map map, const Floats& x, std::span<const float> y) {
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double error = std::abs(static_cast<double>(y[i]) - exact(map, static_cast<double>(x[i])));
@@ -71,44 +78,86 @@ double map_error(Map map, const Floats& x, std::span<const float> y) {
   return worst;
 }
 
-/// Three passes over a row, four vectors at a time.
-void xsimd_softmax(const float* x, float* y, std::size_t n) {
-  using B = xsimd::batch<float>;
-  constexpr std::size_t w = B::size;
+/// The batch of half as many floats as B; B where there is none.
+template <class B>
+struct half_batch {
+  using type = B;
+};
+template <class B>
+  requires(B::size > 4)
+struct half_batch<B> {
+  using type = xsimd::make_sized_batch_t<float, B::size / 2>;
+};
+
+/// `op` over the lanes of a batch, in a tree.
+template <class B, class Op>
+float reduced(const B& batch, const Op& op) {
+  alignas(64) float lanes[B::size];
+  batch.store_aligned(lanes);
+  if constexpr (B::size > 4) {
+    using H = typename half_batch<B>::type;
+    return reduced(op(H::load_aligned(lanes), H::load_aligned(lanes + H::size)), op);
+  } else {
+    for (std::size_t half = B::size / 2; half > 0; half /= 2)
+      for (std::size_t i = 0; i < half; ++i) lanes[i] = op(lanes[i], lanes[i + half]);
+    return lanes[0];
+  }
+}
+
+/// visit(i, k) for the whole vectors of `w` values at i below n, four at a time, k = 0 ... 3.
+template <std::size_t w, class Visit>
+void each_vector(std::size_t n, const Visit& visit) {
   std::size_t i = 0;
-  float top = x[0], sum = 0;
-  {
-    B m[4] = {B(top), B(top), B(top), B(top)};
-    for (; i + 4 * w <= n; i += 4 * w)
-      for (std::size_t k = 0; k < 4; ++k) m[k] = xsimd::max(m[k], B::load_unaligned(x + i + k * w));
-    alignas(64) float lanes[w];
-    xsimd::max(xsimd::max(m[0], m[1]), xsimd::max(m[2], m[3])).store_aligned(lanes);
-    for (float v : lanes) top = std::max(top, v);
-    for (; i < n; ++i) top = std::max(top, x[i]);
+  for (; i + 4 * w <= n; i += 4 * w) {
+    SPIQ_UNROLL
+    for (std::size_t k = 0; k < 4; ++k) visit(i + k * w, k);
   }
-  {
-    const B shift(top);
-    B s[4] = {B(0.0f), B(0.0f), B(0.0f), B(0.0f)};
-    for (i = 0; i + 4 * w <= n; i += 4 * w)
-      for (std::size_t k = 0; k < 4; ++k) {
-        const B e = xsimd::exp(B::load_unaligned(x + i + k * w) - shift);
-        e.store_unaligned(y + i + k * w);
-        s[k] += e;
-      }
-    for (; i + w <= n; i += w) {
-      const B e = xsimd::exp(B::load_unaligned(x + i) - shift);
-      e.store_unaligned(y + i);
-      s[0] += e;
-    }
-    alignas(64) float lanes[w];
-    ((s[0] + s[1]) + (s[2] + s[3])).store_aligned(lanes);
-    for (float v : lanes) sum += v;
-    for (; i < n; ++i) sum += y[i] = std::exp(x[i] - top);
+  for (; i + w <= n; i += w) visit(i, 0);
+}
+
+/// Three passes over a row, four vectors at a time. A last vector that is not whole overlaps the one before it; in a row
+/// of less than a vector takes vectors of half the size, and in the end is filled up with values whose exponential is 0.
+/// No value is left to scalar code.
+template <class B = xsimd::batch<float>>
+void xsimd_softmax(const float* x, float* y, std::size_t n) {
+  constexpr std::size_t w = B::size;
+  if (n < w) {
+    if constexpr (w > 4) return xsimd_softmax<typename half_batch<B>::type>(x, y, n);
+    float padded[w];
+    std::fill(std::copy_n(x, n, padded), padded + w, std::numeric_limits<float>::lowest());
+    xsimd_softmax<B>(padded, padded, w);
+    std::copy_n(padded, n, y);
+    return;
   }
-  const float factor = 1 / sum;
-  for (i = 0; i + 4 * w <= n; i += 4 * w)
-    for (std::size_t k = 0; k < 4; ++k) (B::load_unaligned(y + i + k * w) * B(factor)).store_unaligned(y + i + k * w);
-  for (; i < n; ++i) y[i] *= factor;
+  const std::size_t rest = n % w, last = n - w;
+  B end = B::load_unaligned(x + last);  // the last n % w lanes are those that no whole vector has
+
+  B m[4] = {end, end, end, end};
+  each_vector<w>(n, [&](std::size_t i, std::size_t k) SPIQ_LAMBDA_INLINE { m[k] = xsimd::max(m[k], B::load_unaligned(x + i)); });
+  const B shift(reduced(xsimd::max(xsimd::max(m[0], m[1]), xsimd::max(m[2], m[3])),
+                        [](const auto& a, const auto& b) {
+                          using std::max, xsimd::max;
+                          return max(a, b);
+                        }));
+
+  B s[4] = {B(0.0f), B(0.0f), B(0.0f), B(0.0f)};
+  if (rest != 0) {
+    end = xsimd::exp(end - shift);
+    alignas(64) float lane[w];
+    std::iota(lane, lane + w, 0.0f);
+    s[3] = xsimd::select(B::load_aligned(lane) >= B(static_cast<float>(w - rest)), end, s[3]);
+  }
+  each_vector<w>(n, [&](std::size_t i, std::size_t k) SPIQ_LAMBDA_INLINE {
+    const B e = xsimd::exp(B::load_unaligned(x + i) - shift);
+    e.store_unaligned(y + i);
+    s[k] += e;
+  });
+  const B factor(1 / reduced((s[0] + s[1]) + (s[2] + s[3]), std::plus<>()));
+
+  each_vector<w>(n, [&](std::size_t i, std::size_t) SPIQ_LAMBDA_INLINE {
+    (B::load_unaligned(y + i) * factor).store_unaligned(y + i);
+  });
+  if (rest != 0) (end * factor).store_unaligned(y + last);
 }
 
 #if defined(SPIQ_BENCH_ONEDNN)
@@ -198,7 +247,7 @@ void add_softmax_peers(Suite& suite, const Row& base, std::size_t rows, std::siz
     out *= 1 / out.sum();
   });
 #endif
-  by_row("xsimd", xsimd_softmax);
+  by_row("xsimd", xsimd_softmax<>);
 #if defined(SPIQ_BENCH_ONEDNN)
   suite.add(named(base, "onednn", [=] { return if_offered([&] { return onednn_softmax(softmax_problem(rows, cols)); }); }));
 #endif

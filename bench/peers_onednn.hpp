@@ -5,7 +5,10 @@
 #include "reference.hpp"
 
 #include <cstring>
+#include <functional>
+#include <stdexcept>
 #include <unordered_map>
+#include <utility>
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -32,19 +35,29 @@ inline Row named(const Row& base, const char* implementation, std::function<Case
 using dnnl::memory;
 using Tag = memory::format_tag;
 
+/// Forbids oneDNN instructions that the flags of this build forbid our own code. Throws std::runtime_error if oneDNN
+/// refuses, as it does once it has chosen instructions: then its rows would depend on what ran before.
+inline void cap_instructions() {
+#if defined(__x86_64__) && !defined(__AVX512BF16__)
+#if defined(__AVX512F__)
+  constexpr auto most = dnnl::cpu_isa::avx512_core;
+#elif defined(__AVX2__)
+  constexpr auto most = dnnl::cpu_isa::avx2;
+#else
+  constexpr auto most = dnnl::cpu_isa::sse41;
+#endif
+  if (dnnl::set_max_cpu_isa(most) != dnnl::status::success)
+    throw std::runtime_error("oneDNN: the instruction set could not be limited to that of this build");
+#endif
+}
+
 /// The engine, on one thread and with no instructions that our own code may not use.
 inline dnnl::engine& engine() {
   static dnnl::engine instance = [] {
 #if defined(_OPENMP)
     omp_set_num_threads(1);
 #endif
-#if !defined(__AVX512F__)
-#if defined(__AVX2__)
-    dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
-#else
-    dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
-#endif
-#endif
+    cap_instructions();
     return dnnl::engine(dnnl::engine::kind::cpu, 0);
   }();
   return instance;
@@ -83,6 +96,7 @@ struct Primitive {
 /// `make()`, or nothing to run where the library has no such primitive.
 template <class Make>
 Case if_offered(const Make& make) {
+  engine();  // first of all calls of the library: it limits the instructions
   try {
     return make();
   } catch (const dnnl::error&) {

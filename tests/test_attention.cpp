@@ -11,11 +11,13 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 namespace accuracy = spiq::accuracy;
+namespace kernel = spiq::kernel;
 namespace math = spiq::math;
 namespace simd = spiq::simd;
 using math::AttentionLayout;
@@ -166,7 +168,7 @@ TEMPLATE_LIST_TEST_CASE("attention adds its mask, and rows that see nothing are 
     Floats mask = random(o.queries * o.keys, 4, 3);
     for (std::size_t i = 0; i < mask.size(); i += 3) mask[i] = -inf;
     for (std::size_t j = 0; j < o.keys; ++j) mask[o.queries / 2 * o.keys + j] = -inf;
-    o.mask = mask.data();
+    o.mask = mask;
     o.scale = 0.7f;
     const Inputs x(o);
     const Reference expected(o, x.q, x.k, x.v);
@@ -207,14 +209,29 @@ TEMPLATE_LIST_TEST_CASE("attention without keys, queries, heads or dimensions", 
 TEMPLATE_LIST_TEST_CASE("NaN and infinite scores stay in their row of attention", "[attention]", spiq_test::Backends) {
   const AttentionOptions o{.queries = 19, .keys = 21, .heads = 1, .dim = 6};
   Inputs x(o);
-  const Floats clean = run<accuracy::full, TestType>(x, o);
-  x.q[5 * o.dim + 2] = std::numeric_limits<float>::quiet_NaN();
-  const Floats found = run<accuracy::full, TestType>(x, o);
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (i / o.dim == 5)
-      CHECK(std::isnan(found[i]));
-    else
-      CHECK(found[i] == clean[i]);
+  x.k[7 * o.dim + 2] = 2.0f;
+  const auto check = [&](auto rung, float value, bool hands_on) {
+    using Rung = decltype(rung);
+    Inputs y = x;
+    y.q[5 * o.dim + 2] = value;
+    Floats clean(x.q.size()), found(x.q.size()), clean_lse(o.queries), lse(o.queries);
+    math::attention<Rung, TestType>(x.q, x.k, x.v, clean, o, {}, clean_lse);
+    math::attention<Rung, TestType>(y.q, y.k, y.v, found, o, {}, lse);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (i / o.dim != 5)
+        CHECK(found[i] == clean[i]);
+      else if (hands_on)
+        CHECK(std::isnan(found[i]));
+    }
+    for (std::size_t i = 0; i < lse.size(); ++i)
+      if (i != 5) CHECK(lse[i] == clean_lse[i]);
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  // 3e38 is finite, but makes the score of key 7 infinite.
+  for (const float value : {nan, inf, 3e38f}) {
+    check(accuracy::full{}, value, true);
+    check(accuracy::ladder3{}, value, false);
+    check(accuracy::quake{}, value, false);
   }
 }
 
@@ -226,7 +243,7 @@ TEMPLATE_LIST_TEST_CASE("attention touches nothing beyond its arrays", "[attenti
       spiq_test::Guarded<float> q(queries), k(keys), v(keys), out(queries), mask(o.queries * o.keys),
           lse(o.heads * o.queries);
       spiq_test::Guarded<float> dq(queries), dk(keys), dv(keys);
-      o.mask = mask.data();
+      o.mask = {mask.data(), o.queries * o.keys};
       const std::size_t size = math::attention_workspace<float, TestType>(o);
       spiq_test::Guarded<float> workspace(size);
       math::attention<accuracy::ladder3, TestType, float, float>(
@@ -309,7 +326,7 @@ TEMPLATE_LIST_TEST_CASE("attention and its gradients do not depend on threads", 
   const auto gradients = [&] {
     Floats lse(o.heads * o.queries), out(x.q.size()), all(x.q.size() + x.k.size() + x.v.size());
     spiq::AlignedVector<float> w(math::attention_workspace<float, TestType>(o));
-    math::attention<accuracy::full, TestType, float, float>(x.q, x.k, x.v, out, o, w, lse);
+    math::attention<accuracy::full, TestType>(x.q, x.k, x.v, out, o, w, lse);
     w.resize(spiq::kernel::attention_backward_workspace<TestType>(o.shape(), o.threads));
     const std::span<float> a(all);
     math::attention_backward<accuracy::full, TestType>(x.q, x.k, x.v, out, lse, dout, a.subspan(0, x.q.size()),
@@ -334,7 +351,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of attention equal those of the three steps",
         Floats mask = random(o.queries * o.keys, 4, 2);
         for (std::size_t i = 0; i < mask.size(); i += 3) mask[i] = -inf;
         for (std::size_t j = 0; j < o.keys; ++j) mask[o.queries / 2 * o.keys + j] = -inf;
-        o.mask = kind == 2 ? mask.data() : nullptr;
+        o.mask = kind == 2 ? std::span<const float>(mask) : std::span<const float>();
         const Inputs x(o);
         const Floats dout = random(x.q.size(), 8);
         const Reference expected(o, x.q, x.k, x.v, dout);
@@ -342,7 +359,7 @@ TEMPLATE_LIST_TEST_CASE("gradients of attention equal those of the three steps",
             dv(x.v.size(), 9.0f);
         spiq::AlignedVector<float> w(std::max(math::attention_workspace<float, TestType>(o),
                                               spiq::kernel::attention_backward_workspace<TestType>(o.shape())));
-        math::attention<accuracy::full, TestType, float, float>(x.q, x.k, x.v, out, o, w, lse);
+        math::attention<accuracy::full, TestType>(x.q, x.k, x.v, out, o, w, lse);
         for (std::size_t i = 0; i < lse.size(); ++i) {
           if (std::isinf(expected.lse[i]))
             CHECK(lse[i] == inf);
@@ -365,6 +382,143 @@ TEST_CASE("attention refuses spans that are too short", "[attention]") {
   CHECK_THROWS_AS((math::attention<accuracy::full>(q, q, v, out, o)), spiq::Error);
   CHECK_THROWS_AS((math::attention<accuracy::full>(q, k, q, out, o)), spiq::Error);
   CHECK_THROWS_AS((math::attention<accuracy::full>(q, k, v, small, o)), spiq::Error);
-  Floats workspace(3);
-  CHECK_THROWS_AS((math::attention<accuracy::full, simd::best, float, float>(q, k, v, out, o, workspace)), spiq::Error);
+  Floats workspace(3), lse(7);
+  CHECK_THROWS_AS((math::attention<accuracy::full>(q, k, v, out, o, workspace)), spiq::Error);
+  CHECK_THROWS_AS((math::attention<accuracy::full>(q, k, v, out, o, {}, lse)), spiq::Error);
+  CHECK_THROWS_AS((math::attention_backward(q, k, v, out, lse, out, q, k, v, o)), spiq::Error);
+  AttentionOptions masked = o;
+  const Floats mask(19);
+  masked.mask = mask;
+  lse.resize(8);
+  CHECK_THROWS_WITH((math::attention<accuracy::full>(q, k, v, out, masked)),
+                    "attention: mask: expected at least 20 values, found 19");
+  CHECK_THROWS_AS((math::attention_backward(q, k, v, out, lse, out, q, k, v, masked)), spiq::Error);
+}
+
+TEST_CASE("attention refuses sizes whose product wraps round", "[attention]") {
+  constexpr std::size_t huge = std::numeric_limits<std::size_t>::max() / 4 + 2;  // 4 * huge is 4
+  Floats a(8), out(8), mask(4);
+  const AttentionOptions keys{.queries = 2, .keys = huge, .heads = 1, .dim = 4};
+  CHECK_THROWS_AS((math::attention<accuracy::full>(a, a, a, out, keys)), spiq::Error);
+  const AttentionOptions heads{.queries = 1, .keys = 1, .heads = huge, .dim = 4};
+  CHECK_THROWS_AS((math::attention<accuracy::full>(a, a, a, out, heads)), spiq::Error);
+  // Heads of no dimension need no values, but their sums and masks do.
+  const AttentionOptions sums{.queries = 4, .keys = 1, .heads = huge, .dim = 0};
+  CHECK_THROWS_AS((math::attention<accuracy::full>(a, a, a, out, sums, {}, mask)), spiq::Error);
+  const AttentionOptions masked{.queries = huge, .keys = 4, .heads = 1, .dim = 0, .mask = mask};
+  CHECK_THROWS_AS((math::attention<accuracy::full>(a, a, a, out, masked)), spiq::Error);
+}
+
+TEST_CASE("attention refuses strides that let tokens or outputs overlap", "[attention]") {
+  AttentionOptions o{.queries = 2, .keys = 3, .heads = 2, .dim = 4};
+  Floats q(16), k(24), v(24), out(16), lse(4);
+  const auto refused = [&](kernel::HeadStrides AttentionOptions::*which, kernel::HeadStrides strides) {
+    AttentionOptions wrong = o;
+    wrong.*which = strides;
+    try {
+      math::attention<accuracy::full>(q, k, v, out, wrong);
+    } catch (const spiq::Error& e) {
+      return std::string(e.what());
+    }
+    return std::string("nothing was thrown");
+  };
+  // One row of values for all keys, e.g.; without a refusal it would give zeros.
+  CHECK(refused(&AttentionOptions::v, {0, 4}) == "attention: token stride of v: expected at least 4, found 0");
+  CHECK(refused(&AttentionOptions::k, {3, 12}) == "attention: token stride of k: expected at least 4, found 3");
+  CHECK(refused(&AttentionOptions::q, {0, 8}) == "attention: token stride of q: expected at least 4, found 0");
+  CHECK(refused(&AttentionOptions::out, {4, 0}) ==
+        "attention: strides of output: expected heads that do not overlap, found token stride 4 and head stride 0");
+  CHECK(refused(&AttentionOptions::out, {4, 4}) ==
+        "attention: strides of output: expected heads that do not overlap, found token stride 4 and head stride 4");
+  CHECK(refused(&AttentionOptions::out, {4, 8}) == "nothing was thrown");
+  CHECK(refused(&AttentionOptions::out, {8, 4}) == "nothing was thrown");
+  o.k = {4, 0};
+  CHECK_THROWS_WITH(
+      (math::attention_backward(q, k, v, out, lse, out, q, k, v, o)),
+      "attention: strides of dk: expected heads that do not overlap, found token stride 4 and head stride 0");
+}
+
+TEMPLATE_LIST_TEST_CASE("heads of attention may share keys and values", "[attention]", spiq_test::Backends) {
+  for (const std::size_t keys : {std::size_t{1}, std::size_t{37}}) {
+    AttentionOptions o{.queries = 19, .keys = keys, .heads = 3, .dim = 10};
+    const Floats q = random(o.queries * o.heads * o.dim, 1), k = random(keys * o.dim, 2), v = random(keys * o.dim, 3);
+    Floats repeated_k, repeated_v;
+    for (std::size_t h = 0; h < o.heads; ++h) {
+      repeated_k.insert(repeated_k.end(), k.begin(), k.end());
+      repeated_v.insert(repeated_v.end(), v.begin(), v.end());
+    }
+    Floats expected(q.size()), found(q.size());
+    math::attention<accuracy::full, TestType>(q, repeated_k, repeated_v, expected, o);
+    o.k = o.v = {o.dim, 0};
+    math::attention<accuracy::full, TestType>(q, k, v, found, o);
+    CHECK(found == expected);
+  }
+  // The stride of a lone token does not matter.
+  AttentionOptions o{.queries = 1, .keys = 1, .heads = 2, .dim = 3};
+  const Inputs x(o);
+  o.q = o.k = o.v = o.out = {0, 3};
+  CHECK(run<accuracy::full, TestType>(x, o) == x.v);
+}
+
+TEST_CASE("attention: a past beyond all keys hides nothing", "[attention]") {
+  AttentionOptions o{.queries = 20, .keys = 9, .heads = 1, .dim = 4};
+  const Inputs x(o);
+  const Floats all = run<accuracy::full, simd::best>(x, o);
+  o.causal = true;
+  for (const std::size_t past : {std::size_t{9}, std::numeric_limits<std::size_t>::max()}) {
+    o.past = past;
+    CHECK(run<accuracy::full, simd::best>(x, o) == all);
+  }
+}
+
+template <class Q, class O>
+concept Attends = requires(const Q& q, O&& out, const AttentionOptions& o) {
+  math::attention<accuracy::full>(q, q, q, static_cast<O&&>(out), o);
+};
+static_assert(Attends<Floats, Floats&> && Attends<Floats, std::span<float>> && Attends<std::vector<bfloat16>, Floats&>);
+static_assert(!Attends<Floats, const Floats&> && !Attends<Floats, std::span<const float>>);
+static_assert(!Attends<Floats, Floats>);  // a result that nobody keeps
+
+TEMPLATE_TEST_CASE("attention takes vectors, aligned vectors and spans", "[attention]", float, bfloat16) {
+  const AttentionOptions o{.queries = 5, .keys = 6, .heads = 2, .dim = 3};
+  const Inputs x(o);
+  const auto all = [&]<class Vector>(Vector) {
+    using T = typename Vector::value_type;
+    const Vector q(x.q.begin(), x.q.end()), k(x.k.begin(), x.k.end()), v(x.v.begin(), x.v.end());
+    std::vector<Vector> found(6, Vector(q.size()));
+    std::vector<Floats> lse(6, Floats(o.heads * o.queries));
+    spiq::AlignedVector<float> w(math::attention_workspace<T>(o));
+    Floats plain(w.size() + 16);
+    math::attention<accuracy::full>(q, k, v, found[0], o);
+    math::attention<accuracy::full>(q, k, v, found[1], o, w);
+    math::attention<accuracy::full>(q, k, v, found[2], o, plain, lse[2]);
+    math::attention<accuracy::full>(q, k, v, found[3], o, {}, lse[3]);
+    math::attention<accuracy::full>(std::span(q), std::span(k), std::span(v), std::span(found[4]), o, std::span(w),
+                                    std::span(lse[4]));
+    Vector copy = q;
+    math::attention<accuracy::full>(std::span(copy), k, std::span(v), std::span(found[5]), o, std::span(w), lse[5]);
+    for (std::size_t i = 1; i < found.size(); ++i)
+      for (std::size_t j = 0; j < q.size(); ++j)
+        CHECK(static_cast<float>(found[i][j]) == static_cast<float>(found[0][j]));
+    for (std::size_t i = 3; i < lse.size(); ++i) CHECK(lse[i] == lse[2]);
+  };
+  all(std::vector<TestType>{});
+  all(spiq::AlignedVector<TestType>{});
+}
+
+TEST_CASE("gradients of attention take vectors, with a workspace or without", "[attention]") {
+  const AttentionOptions o{.queries = 5, .keys = 6, .heads = 2, .dim = 3};
+  const Inputs x(o);
+  const Floats dout = random(x.q.size(), 8);
+  spiq::AlignedVector<float> out(x.q.size()), lse(o.heads * o.queries);
+  math::attention<accuracy::full>(x.q, x.k, x.v, out, o, {}, lse);
+  Floats dq(x.q.size()), dk(x.k.size()), dv(x.v.size());
+  math::attention_backward(x.q, x.k, x.v, out, lse, dout, dq, dk, dv, o);
+  spiq::AlignedVector<float> w(kernel::attention_backward_workspace<>(o.shape())), dq2(dq.size()), dk2(dk.size()),
+      dv2(dv.size());
+  math::attention_backward(x.q, x.k, x.v, out, lse, dout, dq2, dk2, dv2, o, w);
+  CHECK(std::equal(dq.begin(), dq.end(), dq2.begin()));
+  CHECK(std::equal(dk.begin(), dk.end(), dk2.begin()));
+  CHECK(std::equal(dv.begin(), dv.end(), dv2.begin()));
+  CHECK(std::any_of(dq.begin(), dq.end(), [](float g) { return g != 0; }));
 }

@@ -1,6 +1,7 @@
 // Core: random numbers, tensors, buffers, layer lists, parallel loops, errors.
 #include "catch.hpp"
 
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
@@ -14,6 +15,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -128,6 +130,29 @@ TEST_CASE("Shape: size, text, validity", "[core][shape]") {
   STATIC_REQUIRE(spiq::round_up(17, 16) == 32);
   STATIC_REQUIRE(spiq::round_up(16, 16) == 16);
   STATIC_REQUIRE(spiq::round_up(0, 16) == 0);
+}
+
+TEST_CASE("Sizes stop at the largest number instead of wrapping round", "[core][checked]") {
+  using spiq::saturating_product, spiq::saturating_sum, spiq::strided_extent;
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  STATIC_REQUIRE(saturating_sum(3, 4) == 7);
+  STATIC_REQUIRE(saturating_sum(largest, 0) == largest);
+  STATIC_REQUIRE(saturating_sum(largest - 1, 1) == largest);
+  STATIC_REQUIRE(saturating_sum(largest, 1) == largest);
+  STATIC_REQUIRE(saturating_sum(largest, largest) == largest);
+  STATIC_REQUIRE(saturating_product(3, 4) == 12);
+  STATIC_REQUIRE(saturating_product(0, largest) == 0);
+  STATIC_REQUIRE(saturating_product(largest, 0) == 0);
+  STATIC_REQUIRE(saturating_product(largest, 1) == largest);
+  STATIC_REQUIRE(saturating_product(largest / 4, 4) == largest - 3);
+  STATIC_REQUIRE(saturating_product(largest / 4 + 2, 4) == largest);
+  STATIC_REQUIRE(saturating_product(largest, largest) == largest);
+  STATIC_REQUIRE(strided_extent(3, 10, 4) == 24);
+  STATIC_REQUIRE(strided_extent(1, largest, 4) == 4);
+  STATIC_REQUIRE(strided_extent(0, largest, 4) == 0);
+  STATIC_REQUIRE(strided_extent(largest, largest, 0) == 0);
+  STATIC_REQUIRE(strided_extent(largest / 4 + 2, 4, 4) == largest);
+  STATIC_REQUIRE(noexcept(strided_extent(1, 1, 1)));
 }
 
 TEST_CASE("Extents: product, comparison, limits", "[core][tensor]") {

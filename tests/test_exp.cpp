@@ -2,7 +2,9 @@
 #include "backends.hpp"
 #include "catch.hpp"
 #include "guarded.hpp"
+#include "worst.hpp"
 
+#include <spiq/core/random.hpp>
 #include <spiq/kernel/exp.hpp>
 
 #include <algorithm>
@@ -17,6 +19,8 @@
 namespace accuracy = spiq::accuracy;
 namespace kernel = spiq::kernel;
 namespace simd = spiq::simd;
+using spiq_test::Extremes;
+using spiq_test::Worst;
 
 namespace {
 
@@ -58,22 +62,28 @@ std::vector<float> grid(double from, double to, std::size_t count) {
   return x;
 }
 
-struct Extremes {
-  double low = 0, high = 0;
-};
-Extremes relative_errors(const std::vector<float>& x, const std::vector<float>& y) {
-  Extremes e{1e9, -1e9};
+/// From x = `from` on.
+Extremes relative_errors(const std::vector<float>& x, const std::vector<float>& y, double from) {
+  Extremes e;
   for (std::size_t i = 0; i < x.size(); ++i) {
-    const double error = double{y[i]} / std::exp(double{x[i]}) - 1;
-    e.low = std::min(e.low, error);
-    e.high = std::max(e.high, error);
+    if (double{x[i]} >= from) e.add(double{y[i]} / std::exp(double{x[i]}) - 1);
   }
   return e;
 }
 
-/// Does QuAKE round product and sum together on this back-end?
-template <class Rung, class Arch>
-inline constexpr bool fused = simd::fuses_multiply_add<Arch> && !(Rung::order == 1 && simd::limits_in_integers<Arch>);
+/// Where the result becomes a normal float, as accuracy.hpp says: there the error bounds begin.
+template <class Rung>
+double first_normal() {
+  if constexpr (requires { Rung::offset; })
+    return (Rung::offset / 8388608.0 - 126) * std::log(2.0);
+  else
+    return -126 * std::log(2.0) - std::log1p(Rung::lower);
+}
+
+/// Does QuAKE round product and sum together in this build?
+template <class Rung>
+inline constexpr bool fused = simd::fuses_multiply_add<simd::scalar> &&
+                              !(Rung::order == 1 && simd::limits_in_integers<simd::best>);
 
 /// exp in plain C++ as the paper defines it, product and sum rounded apart or together as the back-end does.
 template <class Rung, bool Fused>
@@ -102,11 +112,10 @@ float quake_by_definition(float x) {
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("relative error of every rung over the range of normal results", "[exp]", spiq_test::Backends) {
-  const std::size_t points = std::is_same_v<TestType, simd::best> ? 4000000 : 400000;
-  const std::vector<float> x = grid(-87, 88.72, points);
+  const std::vector<float> x = grid(-126 * std::log(2.0), 88.72, 4000000);
   for_rungs([&](auto rung) {
     using Rung = decltype(rung);
-    const auto [low, high] = relative_errors(x, exp_of<Rung, TestType>(x));
+    const auto [low, high] = relative_errors(x, exp_of<Rung, TestType>(x), first_normal<Rung>());
     INFO(Rung::name << " on " << TestType::name << ": " << low << " ... " << high);
     CHECK(low >= Rung::lower);
     CHECK(high <= Rung::upper);
@@ -125,14 +134,14 @@ TEMPLATE_LIST_TEST_CASE("full exp is within two units in the last place, subnorm
                         spiq_test::Backends) {
   const auto units = [](const std::vector<float>& x) {
     const std::vector<float> y = exp_of<accuracy::full, TestType>(x);
-    double worst = 0;
+    Worst worst;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double exact = std::exp(double{x[i]});
       const double exponent = std::floor(std::log2(exact));
       const double unit = std::ldexp(1.0, static_cast<int>(std::max(exponent, -126.0)) - 23);
-      worst = std::max(worst, std::abs(double{y[i]} - exact) / unit);
+      worst.add(std::abs(double{y[i]} - exact) / unit);
     }
-    return worst;
+    return worst.value();
   };
   CHECK(units(grid(-104, 88.72, 1000000)) <= 2);
   CHECK(units(grid(-1e-3, 1e-3, 100000)) <= 2);
@@ -148,7 +157,7 @@ TEMPLATE_LIST_TEST_CASE("published bit patterns of QuAKE", "[exp]", spiq_test::B
   };
   const Row rows[] = {{-10, 0x3843C280, 4.55168774e-05f}, {-1, 0x3EC1BE80, 0.368766397f}, {-0.5f, 0x3F1E13C0, 0.605826855f},
                       {0.5f, 0x3FD6BDC0, 1.6543417f},     {1, 0x40331300, 2.72089911f},   {2, 0x40EBBD00, 7.40626669f}};
-  const int slack = fused<accuracy::quake, TestType> ? 128 : 0;
+  const int slack = fused<accuracy::quake> ? 128 : 0;
   for (const Row& r : rows) {
     const float y = exp_of<accuracy::quake, TestType>({r.x})[0];
     INFO("x = " << r.x << " on " << TestType::name);
@@ -174,7 +183,7 @@ TEMPLATE_LIST_TEST_CASE("QuAKE on vectors equals its definition bit for bit, tai
       for (std::size_t i = 0; i < n; ++i)  // NaN gives some number, as the hardware likes it
         differing += std::isnan(part[i]) ? !std::isfinite(y[i])
                                          : std::bit_cast<std::uint32_t>(y[i]) !=
-                     std::bit_cast<std::uint32_t>(quake_by_definition<Rung, fused<Rung, TestType>>(part[i]));
+                     std::bit_cast<std::uint32_t>(quake_by_definition<Rung, fused<Rung>>(part[i]));
       INFO(Rung::name << " on " << TestType::name << ", n = " << n);
       CHECK(differing == 0);
     }
@@ -185,21 +194,23 @@ TEMPLATE_LIST_TEST_CASE("QuAKE on vectors equals its definition bit for bit, tai
   check(accuracy::quake2{});
 }
 
+// What exp rises by between two points, 1e-5, is in the bound. One step exceeds it where product and sum are rounded
+// together: that to y = 2, whose bits are 2^30, where the spacing of the floats they are computed in turns from 64 to 128.
 TEMPLATE_LIST_TEST_CASE("QuAKE rises and does not jump", "[exp]", spiq_test::Backends) {
   const std::vector<float> x = grid(-3, 3, 600001);
   const auto check = [&](auto rung) {
     using Rung = decltype(rung);
     const std::vector<float> y = exp_of<Rung, TestType>(x);
-    double jump = 0;
+    Worst jump, at_two;
     bool rising = true;
     for (std::size_t i = 1; i < y.size(); ++i) {
       rising = rising && y[i] >= y[i - 1];
-      // What exp itself rises by between the two points (one rounding of x apart) is no jump.
-      jump = std::max(jump, double{y[i]} / double{y[i - 1]} - 1 - 1.4 * (double{x[i]} - double{x[i - 1]}));
+      (y[i - 1] < 2 && y[i] >= 2 ? at_two : jump).add(double{y[i]} / double{y[i - 1]} - 1);
     }
-    INFO(Rung::name);
+    INFO(Rung::name << " on " << TestType::name << ": " << jump.value() << ", " << at_two.value());
     CHECK(rising);
-    CHECK(jump <= 1.6e-5);
+    CHECK(jump.value() <= 1.6e-5);
+    CHECK(at_two.value() <= 1.92e-5);
   };
   check(accuracy::quake{});
   check(accuracy::quake2{});
@@ -252,14 +263,14 @@ TEMPLATE_LIST_TEST_CASE("a fused affine map equals the map done before", "[exp]"
     for_rungs([&, scale = scale, shift = shift](auto rung) {
       using Rung = decltype(rung);
       const std::vector<float> fused = exp_of<Rung, TestType>(x, scale, shift), apart = exp_of<Rung, TestType>(mapped);
-      double worst = 0;
+      Worst worst;
       for (std::size_t i = 0; i < x.size(); ++i)
-        worst = std::max(worst, std::abs(double{fused[i]} / double{apart[i]} - 1));
-      INFO(Rung::name << " on " << TestType::name << ": " << scale << " x + " << shift << ", difference " << worst);
+        worst.add(std::abs(double{fused[i]} / double{apart[i]} - 1));
+      INFO(Rung::name << " on " << TestType::name << ": " << scale << " x + " << shift << ", difference " << worst.value());
       if constexpr (std::is_same_v<Rung, accuracy::ladder2>)
-        CHECK(worst < 4e-3);  // it jumps by that at powers of two
+        CHECK(worst.value() < 4e-3);  // it jumps by that at powers of two
       else
-        CHECK(worst < 3e-5);
+        CHECK(worst.value() < 3e-5);
     });
   }
 }
@@ -284,7 +295,64 @@ TEMPLATE_LIST_TEST_CASE("exp of large arrays and unaligned outputs, in place, by
   CHECK(std::equal(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(n), x.begin()));
 }
 
-TEST_CASE("spans of different length are refused", "[exp]") {
-  std::vector<float> x(3), y(4);
+TEMPLATE_LIST_TEST_CASE("all back-ends of a build agree bit for bit in QuAKE, tails too", "[exp]", spiq_test::Backends) {
+  spiq::Rng rng(11);
+  std::vector<float> x(20000);
+  for (float& v : x) v = rng.uniform(-95.0f, 95.0f);
+  for (const float special : {0.0f, -0.0f, inf, -inf, 1e30f, -1e30f, 1e-40f, 88.72284f, 88.75312f, -87.9994f})
+    x.push_back(special);
+  const auto differing = [](const std::vector<float>& a, const std::vector<float>& b) {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < a.size(); ++i)
+      count += std::bit_cast<std::uint32_t>(a[i]) != std::bit_cast<std::uint32_t>(b[i]);
+    return count;
+  };
+  const auto check = [&](auto rung) {
+    using Rung = decltype(rung);
+    const auto same = [&](const std::vector<float>& values, float scale, float shift) {
+      INFO(Rung::name << " on " << TestType::name << ", " << values.size() << " values, " << scale << " x + " << shift);
+      CHECK(differing(exp_of<Rung, TestType>(values, scale, shift),
+                      exp_of<Rung, simd::scalar>(values, scale, shift)) == 0);
+    };
+    same(x, 1, 0);
+    same(x, 0.3f, 0);
+    same(x, -0.7f, 1.3f);
+    for (std::size_t n = 0; n <= 70; ++n) same({x.end() - static_cast<std::ptrdiff_t>(n), x.end()}, 1, 0);
+  };
+  check(accuracy::quake{});
+  check(accuracy::quake_one_sided{});
+  check(accuracy::quake_rms{});
+  check(accuracy::quake2{});
+  check(accuracy::quake2_balanced{});
+  check(accuracy::quake2_scaled{});
+}
+
+TEMPLATE_LIST_TEST_CASE("the largest scales and shifts", "[exp]", spiq_test::Backends) {
+  const auto check = [](auto rung) {
+    using Rung = accuracy::ieee<decltype(rung)>;
+    INFO(Rung::name << " on " << TestType::name);
+    const float one = exp_of<Rung, TestType>({0.0f})[0];
+    using Floats = std::vector<float>;
+    CHECK(exp_of<Rung, TestType>({-inf, -3e38f, -1, 0, 1, 3e38f, inf}, 1e30f) == Floats{0, 0, 0, one, inf, inf, inf});
+    CHECK(exp_of<Rung, TestType>({-inf, -3e38f, -1, 0, 1, 3e38f, inf}, -1e30f) == Floats{inf, inf, inf, one, 0, 0, 0});
+    CHECK(exp_of<Rung, TestType>({-1, 0, 1}, 1, -1e30f) == Floats{0, 0, 0});
+    CHECK(exp_of<Rung, TestType>({-1, 0, 1}, 1, 1e30f) == Floats{inf, inf, inf});
+  };
+  check(accuracy::quake{});
+  check(accuracy::quake2{});
+  check(accuracy::ladder3{});
+  check(accuracy::full{});
+}
+
+TEST_CASE("spans of different length and maps that overflow are refused", "[exp]") {
+  std::vector<float> x(3), y(4), z(3);
   CHECK_THROWS_WITH(spiq::math::exp<accuracy::full>(x, y), "exp: output: expected 3 values, found 4");
+  CHECK_THROWS_WITH(spiq::math::exp<accuracy::quake>(x, z, {.scale = 3e31f}),
+                    "exp: scale: expected a magnitude of at most 1e+30, found 3e+31");
+  CHECK_THROWS_WITH(spiq::math::exp<accuracy::quake>(x, z, {.shift = -3e31f}),
+                    "exp: shift: expected a magnitude of at most 1e+30, found -3e+31");
+  for (const float bad : {inf, -inf, nan_value, 1.1e30f, -3e38f}) {
+    CHECK_THROWS_AS(spiq::math::exp<accuracy::ladder3>(x, z, {.scale = bad}), spiq::Error);
+    CHECK_THROWS_AS(spiq::math::exp<accuracy::ladder3>(x, z, {.shift = bad}), spiq::Error);
+  }
 }

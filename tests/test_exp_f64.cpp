@@ -1,6 +1,7 @@
 // exp of doubles: error bounds, range policies, tails.
 #include "catch.hpp"
 #include "guarded.hpp"
+#include "worst.hpp"
 
 #include <spiq/kernel/exp_f64.hpp>
 
@@ -31,15 +32,11 @@ std::vector<double> grid(double from, double to, std::size_t count) {
 template <class Rung>
 void check_errors() {
   const std::vector<double> x = grid(-708.35, 709.78, 1000000), y = exp_of<Rung>(x);
-  double low = 0, high = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double error = y[i] / std::exp(x[i]) - 1;
-    low = std::min(low, error);
-    high = std::max(high, error);
-  }
-  INFO(Rung::name << ": " << low << " ... " << high);
-  CHECK(low >= Rung::lower);
-  CHECK(high <= Rung::upper);
+  spiq_test::Extremes error;
+  for (std::size_t i = 0; i < x.size(); ++i) error.add(y[i] / std::exp(x[i]) - 1);
+  INFO(Rung::name << ": " << error.low << " ... " << error.high);
+  CHECK(error.low >= Rung::lower);
+  CHECK(error.high <= Rung::upper);
 }
 
 }  // namespace
@@ -59,13 +56,14 @@ TEST_CASE("relative errors of QuAKE in double", "[exp]") {
 TEST_CASE("full exp in double is within two units in the last place", "[exp]") {
   const auto units = [](const std::vector<double>& x) {
     const std::vector<double> y = exp_of<accuracy::full>(x);
-    double worst = 0;
+    spiq_test::Worst worst;
     for (std::size_t i = 0; i < x.size(); ++i) {
       const long double exact = std::exp(static_cast<long double>(x[i]));
       const int exponent = std::max(std::ilogb(exact), -1022);
-      worst = std::max(worst, static_cast<double>(std::abs(static_cast<long double>(y[i]) - exact) / std::ldexp(1.0L, exponent - 52)));
+      const long double error = std::abs(static_cast<long double>(y[i]) - exact);
+      worst.add(static_cast<double>(error / std::ldexp(1.0L, exponent - 52)));
     }
-    return worst;
+    return worst.value();
   };
   CHECK(units(grid(-745.5, 709.78, 200000)) <= 2);
   CHECK(units(grid(-1, 1, 100000)) <= 2);
@@ -103,4 +101,6 @@ TEST_CASE("exp of doubles: tails, in place, affine maps", "[exp]") {
   }
   std::vector<double> x(3), y(4);
   CHECK_THROWS_WITH(spiq::math::exp<accuracy::full>(x, y), "exp: output: expected 3 values, found 4");
+  CHECK_THROWS_WITH(spiq::math::exp<accuracy::quake>(x, x, {.shift = 1e300}),
+                    "exp: shift: expected a magnitude of at most 1e+290, found 1e+300");
 }

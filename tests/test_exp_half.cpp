@@ -2,6 +2,7 @@
 #include "backends.hpp"
 #include "catch.hpp"
 #include "guarded.hpp"
+#include "worst.hpp"
 
 #include <spiq/kernel/exp_half.hpp>
 
@@ -13,6 +14,7 @@
 
 using spiq::bfloat16;
 using spiq::float16;
+using spiq_test::Extremes;
 namespace accuracy = spiq::accuracy;
 namespace kernel = spiq::kernel;
 
@@ -30,9 +32,6 @@ std::vector<Half> exp_of(const std::vector<Half>& x) {
   spiq::math::exp<Rung, Arch>(std::span<const Half>(x), std::span<Half>(y));
   return y;
 }
-struct Extremes {
-  double low = 1e9, high = -1e9;
-};
 template <class Rung, class Arch, class Half>
 Extremes errors(double from, double to) {
   const std::vector<Half> x = all_values<Half>(), y = exp_of<Rung, Arch>(x);
@@ -40,9 +39,7 @@ Extremes errors(double from, double to) {
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double v = static_cast<float>(x[i]);
     if (!(v >= from && v <= to)) continue;
-    const double error = double{static_cast<float>(y[i])} / std::exp(v) - 1;
-    e.low = std::min(e.low, error);
-    e.high = std::max(e.high, error);
+    e.add(double{static_cast<float>(y[i])} / std::exp(v) - 1);
   }
   return e;
 }
@@ -140,7 +137,8 @@ TEMPLATE_LIST_TEST_CASE("range policies of exp in 16 bits", "[half]", spiq_test:
     const auto saturated = exp_of<accuracy::saturating<Rung>, TestType>(x);
     const auto ieee = exp_of<accuracy::ieee<Rung>, TestType>(x);
     const auto checked = exp_of<accuracy::checked<Rung>, TestType>(x);
-    for (const std::size_t i : std::initializer_list<std::size_t>{0, 1}) CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
+    for (const std::size_t i : std::initializer_list<std::size_t>{0, 1})
+      CHECK((saturated[i].bits == 0 && ieee[i].bits == 0 && checked[i].bits == 0));
     for (const std::size_t i : std::initializer_list<std::size_t>{2, 3}) {
       CHECK(saturated[i].bits == top);
       CHECK(static_cast<float>(ieee[i]) == INFINITY);
@@ -170,4 +168,8 @@ TEMPLATE_LIST_TEST_CASE("exp in 16 bits: tails, affine maps, memory bounds", "[h
   std::vector<float16> x(3), y(2);
   CHECK_THROWS_WITH((spiq::math::exp<accuracy::full, TestType>(std::span<const float16>(x), std::span<float16>(y))),
                     "exp: output: expected 3 values, found 2");
+  std::vector<float16> z(3);
+  CHECK_THROWS_WITH((spiq::math::exp<accuracy::quake, TestType>(std::span<const float16>(x), std::span<float16>(z),
+                                                                {.scale = 1e31f})),
+                    "exp: scale: expected a magnitude of at most 1e+30, found 1e+31");
 }

@@ -174,4 +174,7 @@ TEST_CASE("layer norm refuses spans of other sizes", "[layer_norm]") {
   CHECK_THROWS_AS(math::layer_norm(x, other, row, y, o), spiq::Error);
   CHECK_THROWS_AS(math::layer_norm(x, row, {}, y, o), spiq::Error);
   CHECK_THROWS_AS(math::layer_norm(x, row, row, y, o, other), spiq::Error);
+  // 4 * rows is 4 in the arithmetic of std::size_t.
+  const LayerNormOptions huge{.rows = std::numeric_limits<std::size_t>::max() / 4 + 2, .cols = 4};
+  CHECK_THROWS_AS(math::layer_norm(other, {}, {}, other, huge), spiq::Error);
 }

@@ -2,6 +2,7 @@
 #include "backends.hpp"
 #include "catch.hpp"
 #include "guarded.hpp"
+#include "worst.hpp"
 
 #include <spiq/kernel/activation.hpp>
 #include <spiq/kernel/nonlinear_map.hpp>
@@ -20,6 +21,7 @@ namespace accuracy = spiq::accuracy;
 namespace kernel = spiq::kernel;
 namespace math = spiq::math;
 namespace simd = spiq::simd;
+using spiq_test::Worst;
 
 namespace {
 
@@ -182,7 +184,7 @@ TEMPLATE_LIST_TEST_CASE("non-linearities keep their bounds against double, gradi
       const double bound = accuracy::max_error<Rung>;
       const typename decltype(c)::template function<Rung> function{};
       const std::vector<float> y = values<TestType>(function, x), dx = slopes<TestType>(function, x);
-      double relative = 0, absolute = 0, slope = 0;
+      Worst relative, absolute, slope;
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double t = double{x[i]}, exact = c.value(t), size = std::max(1.0, std::abs(t));
         const double error = std::abs(double{y[i]} - exact);
@@ -193,17 +195,17 @@ TEMPLATE_LIST_TEST_CASE("non-linearities keep their bounds against double, gradi
         const double exponent = std::is_same_v<decltype(c), GeluTanhCase> ? std::abs(cubic(t))
                                 : std::is_same_v<decltype(c), GeluErfCase> ? t * t / 2 + size
                                                                            : 2 * size;
-        if (counts) relative = std::max(relative, error / std::abs(exact) - 2e-7 * exponent);
-        absolute = std::max(absolute, error / size);
-        slope = std::max(slope, std::abs(double{dx[i]} - c.slope(t)) / size);
+        if (counts) relative.add(error / std::abs(exact) - 2e-7 * exponent);
+        absolute.add(error / size);
+        slope.add(std::abs(double{dx[i]} - c.slope(t)) / size);
       }
-      INFO(Rung::name << " on " << TestType::name << ", " << c.value(1) << " at 1: relative " << relative << ", absolute "
-                      << absolute << ", gradient " << slope);
+      INFO(Rung::name << " on " << TestType::name << ", " << c.value(1) << " at 1: relative " << relative.value()
+                      << ", absolute " << absolute.value() << ", gradient " << slope.value());
       const double factor = refined ? bounds.refined : bounds.coarse;
-      if (factor != none) CHECK(relative <= factor * bound + added<Rung>);
-      CHECK(absolute <= bounds.absolute * bound + added<Rung>);
-      CHECK(slope <= 4 * bound + added<Rung>);
-      if constexpr (std::is_same_v<Rung, accuracy::full>) CHECK(slope <= 1e-6);
+      if (factor != none) CHECK(relative.value() <= factor * bound + added<Rung>);
+      CHECK(absolute.value() <= bounds.absolute * bound + added<Rung>);
+      CHECK(slope.value() <= 4 * bound + added<Rung>);
+      if constexpr (std::is_same_v<Rung, accuracy::full>) CHECK(slope.value() <= 1e-6);
     });
   });
 }
@@ -270,9 +272,9 @@ TEMPLATE_LIST_TEST_CASE("published errors of functions by QuAKE", "[nonlinear]",
   const std::vector<float> x = grid(-20, 20, 200001);
   const auto worst = [&](const auto& function, double (*exact)(double)) {
     const std::vector<float> y = values<TestType>(function, x);
-    double w = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) w = std::max(w, std::abs(double{y[i]} - exact(double{x[i]})));
-    return w;
+    Worst w;
+    for (std::size_t i = 0; i < x.size(); ++i) w.add(std::abs(double{y[i]} - exact(double{x[i]})));
+    return w.value();
   };
   using accuracy::quake;
   using accuracy::quake2;
@@ -308,10 +310,9 @@ TEMPLATE_LIST_TEST_CASE("published errors of functions by QuAKE", "[nonlinear]",
     std::vector<float> negated(x.size());
     std::transform(x.begin(), x.end(), negated.begin(), [](float v) { return -v; });
     const std::vector<float> a = values<TestType>(function, x), b = values<TestType>(function, negated);
-    std::pair<double, double> range{1, -1};
+    spiq_test::Extremes range;
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const double d = double{a[i]} + double{b[i]} - 1;
-      range = {std::min(range.first, d), std::max(range.second, d)};
+      range.add(double{a[i]} + double{b[i]} - 1);
     }
     return range;
   };
@@ -405,9 +406,9 @@ TEST_CASE("functions on spans, and spans of different length", "[nonlinear]") {
   const std::vector<float> x = grid(-3, 3, 41);
   std::vector<float> y(41), wrong(40);
   const auto is = [&](double (*exact)(double)) {
-    double worst = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) worst = std::max(worst, std::abs(double{y[i]} - exact(double{x[i]})));
-    CHECK(worst <= 1e-6);
+    Worst error;
+    for (std::size_t i = 0; i < x.size(); ++i) error.add(std::abs(double{y[i]} - exact(double{x[i]})));
+    CHECK(error.value() <= 1e-6);
   };
   using accuracy::full;
   math::logistic<full>(x, y), is(&LogisticCase::value);

@@ -117,6 +117,10 @@ TEST_CASE("pooling sizes follow the convention", "[pool]") {
   CHECK_THROWS_AS(check(geometry({4, 4, 3}, 2, 2, 0, 2, 0, 0, false, true)), spiq::Error);
   CHECK_THROWS_AS(check(geometry({4, 4, 3}, 2, 2, 2, 2, 2, 2, false, true)), spiq::Error);
   CHECK_THROWS_AS(check(geometry({1, 4, 3}, 2, 2, 2, 2, 0, 0, false, true)), spiq::Error);
+  // Twice this padding is -2 in the arithmetic of int.
+  constexpr int largest = std::numeric_limits<int>::max();
+  CHECK_THROWS_AS(check(geometry({4, 4, 3}, 2, 2, 2, 2, largest, 0, false, true)), spiq::Error);
+  CHECK_THROWS_AS(check(geometry({4, 4, 3}, 2, 2, 2, largest, 0, 0, true, true)), spiq::Error);
 }
 
 TEMPLATE_LIST_TEST_CASE("average pooling equals the plain loop", "[pool]", spiq_test::Backends) {

@@ -76,6 +76,14 @@ TEST_CASE("softmax by integers is within its bound of softmax in double", "[soft
   check_all<std::int32_t, std::int16_t>();
 }
 
+TEST_CASE("scales of integer softmax are finite and positive", "[softmax]") {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {0.0, -0.0, -0.1, infinity, -infinity, std::numeric_limits<double>::quiet_NaN()})
+    CHECK_THROWS_AS(kernel::OctaveScale::of(bad), spiq::Error);
+  CHECK_THROWS_WITH(kernel::OctaveScale::of(-0.5), "OctaveScale: expected a finite positive scale, found -0.500000");
+  CHECK(kernel::OctaveScale::of(1e-300).multiplier >= 1 << 30);
+}
+
 TEST_CASE("the integer form of the exponential", "[softmax]") {
   double low1 = 1, high1 = 1, low2 = 1, high2 = 1;
   for (std::uint32_t t = 0; t < (10u << 15); ++t) {
@@ -136,4 +144,13 @@ TEST_CASE("softmax by integers: rows, threads, sizes, memory bounds", "[softmax]
   std::vector<std::uint8_t> y(4);
   CHECK_THROWS_WITH(spiq::math::softmax_integer<accuracy::quake>(std::span<const std::int8_t>(x), std::span<std::uint8_t>(y), {.rows = 1, .cols = 4}),
                     "softmax_integer: scores: expected 4 values, found 3");
+  // 4 * rows is 4 in the arithmetic of std::size_t.
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  const std::vector<std::int8_t> four(4);
+  using Options = spiq::math::IntegerSoftmaxOptions;
+  const auto run = [](std::span<const std::int8_t> from, std::span<std::uint8_t> to, Options o) {
+    spiq::math::softmax_integer<accuracy::quake>(from, to, o);
+  };
+  CHECK_THROWS_AS(run(four, y, {.rows = largest / 4 + 2, .cols = 4}), spiq::Error);
+  run({}, {}, {.rows = 0, .cols = largest});
 }

@@ -7,6 +7,7 @@
 
 #include <spiq/core/abi.hpp>
 #include <spiq/core/bfloat16.hpp>
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/float16.hpp>
 #include <spiq/core/pack.hpp>

@@ -26,11 +26,17 @@ SPIQ_BEGIN_NAMESPACE
 /// | ladder5         | within 2.5e-7               | to 2e-7    | 1 + 1e-7    |
 /// | full            | 2 units in the last place   | yes        | 1           |
 ///
-/// The bounds hold for every finite float whose exponential is a normal float; below, the result is 0 or any value
-/// between 0 and the smallest normal float (the `full` rung underflows gradually, within its bound and half a unit of
-/// the smallest subnormal). Where an affine map of the input is fused (`scale`, `shift`), rounding of the mapped input
-/// t adds 2^-24 |t|, as it would outside. -inf gives exactly 0 in every rung. Where an instruction looks up powers of
-/// two (AVX2, AVX-512), ladder4 and ladder5 are exact at 0, and on AVX-512 within 8e-7 and 2e-7.
+/// The bounds hold for every float whose exponential is finite and whose result is a normal float: up to x = 88.722,
+/// and down to -126 ln 2 = -87.3365 or, in rungs that lie below exp there, as much before it as their error is (`quake`
+/// -87.3063, `quake_rms` -87.2964). Further down, the result is 0 or any value between 0 and the smallest normal float
+/// (the `full` rung underflows gradually, within its bound and half a unit of the smallest subnormal). Where an affine
+/// map of the input is fused (`scale`, `shift`), rounding of the mapped input t adds 2^-24 |t|, as it would outside.
+/// -inf gives exactly 0 in every rung. Where an instruction looks up powers of two (AVX2, AVX-512), ladder4 and ladder5
+/// are exact at 0, and on AVX-512 within 8e-7 and 2e-7.
+///
+/// All architectures of one unit give the same bits in `quake*` and `quake2*` (NaN aside, unless `checked`). Units of
+/// different flags may differ by 128 units of the bit pattern: where product and sum are rounded together depends on
+/// what the best architecture of the unit does fastest.
 namespace accuracy {
 
 /// What becomes of results beyond the largest float.

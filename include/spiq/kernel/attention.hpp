@@ -10,6 +10,7 @@
 #include <spiq/kernel/exp_vector.hpp>
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -264,6 +265,11 @@ std::size_t attention_workspace(const AttentionShape& s, int threads = 1) {
 /// no key), for the backward pass. Threads share the queries and go through the heads one after the other; results do
 /// not depend on them. Bound: 4 queries keys dim heads operations at the rate of multiply-adds (of pairs), and one
 /// exponential per score.
+/// Where T is bfloat16 and the machine multiplies pairs (`simd::has_bf16_dot`), exponentials are rounded to bfloat16
+/// before they meet the values: a further relative error of up to 2^-8 beside that of the rung. Their sum is of the
+/// unrounded ones.
+/// A score of +inf or NaN, which finite q, k and mask give only by overflow, makes its row of `out` and its value of
+/// `lse` NaN or anything, depending on the rung; no other row is touched.
 template <class Rung, class Arch = simd::best, class T, class U>
 void attention(const AttentionShape& s, const T* q, const T* k, const T* v, U* out, float* lse, float* workspace,
                int threads = 1) noexcept {
@@ -304,33 +310,48 @@ std::size_t attention_workspace(const AttentionOptions& options) {
   return kernel::attention_workspace<T, Arch>(options.shape(), options.threads);
 }
 
+namespace detail {
+/// A vector, an array or a span of T.
+template <class R, class T>
+concept ArrayOf = std::constructible_from<std::span<const T>, const R&>;
+/// One that may be written, and that outlives the call.
+template <class R>
+concept WritableArray = std::constructible_from<std::span<typename std::remove_reference_t<R>::value_type>, R>;
+}  // namespace detail
+
 /// out = softmax(scale q k^T + mask) v for every head (Vaswani et al., arXiv 1706.03762), in a workspace of
-/// `attention_workspace` floats. q and out hold `queries` tokens, k and v `keys` tokens, in the layout of the options,
-/// as float or bfloat16; out must not overlap the others. Sums are float. A query that sees no key gives zeros.
-/// Exponentials have the accuracy of `Rung`, and so have the probabilities: their relative error is at most
-/// (1 + upper) / (1 + lower) - 1. `lse`: see kernel::attention; empty if not wanted.
-/// Throws `spiq::Error` if a span is too short.
+/// `attention_workspace` floats; an empty one stands for one made for this call. q and out hold `queries` tokens, k and
+/// v `keys` tokens, in the layout of the options, as float or bfloat16; out must not overlap the others. Sums are
+/// float. A query that sees no key gives zeros. `lse`: [heads][queries], see kernel::attention; empty if not wanted.
+/// Exponentials have the accuracy of `Rung`, and so have the probabilities: for float their relative error is at most
+/// (1 + upper) / (1 + lower) - 1, for bfloat16 up to 2^-8 more; see kernel::attention, also for infinite scores.
+/// Throws `spiq::Error` if a span is too short, or strides let tokens of an array or heads of `out` overlap.
 template <accuracy::Rung Rung, class Arch = simd::best, class T, class U>
 void attention(std::span<const T> q, std::span<const T> k, std::span<const T> v, std::span<U> out,
-               const AttentionOptions& options, std::span<float> workspace, std::span<float> lse = {}) {
+               const AttentionOptions& options, std::span<float> workspace = {}, std::span<float> lse = {}) {
   const kernel::AttentionShape s = options.shape();
   detail::check_heads("q", s.q, s.queries, options, q.size());
   detail::check_heads("k", s.k, s.keys, options, k.size());
   detail::check_heads("v", s.v, s.keys, options, v.size());
-  detail::check_heads("output", s.out, s.queries, options, out.size());
-  detail::check_workspace("attention", kernel::attention_workspace<T, Arch>(s, options.threads), workspace.size());
-  if (!lse.empty()) detail::check_workspace("attention: lse", s.heads * s.queries, lse.size());
+  detail::check_written_heads("output", s.out, s.queries, options, out.size());
+  detail::check_mask(options);
+  if (!lse.empty()) detail::check_values("lse", saturating_product(s.heads, s.queries), lse.size());
+  AlignedVector<float> own;
+  const std::span<float> scratch =
+      detail::workspace_of(kernel::attention_workspace<T, Arch>(s, options.threads), workspace, own);
   kernel::attention<Rung, Arch>(s, q.data(), k.data(), v.data(), out.data(), lse.empty() ? nullptr : lse.data(),
-                                workspace.data(), options.threads);
+                                scratch.data(), options.threads);
 }
 
-/// The same with a workspace made for this call.
-template <accuracy::Rung Rung, class Arch = simd::best, class Q, class K, class V, class O>
-void attention(const Q& q, const K& k, const V& v, O&& out, const AttentionOptions& options) {
+/// The same for vectors and whatever else lies in one piece.
+template <accuracy::Rung Rung, class Arch = simd::best, class Q, detail::ArrayOf<typename Q::value_type> K,
+          detail::ArrayOf<typename Q::value_type> V, detail::WritableArray O>
+void attention(const Q& q, const K& k, const V& v, O&& out, const AttentionOptions& options,
+               std::span<float> workspace = {}, std::span<float> lse = {}) {
   using T = typename Q::value_type;
-  AlignedVector<float> workspace(attention_workspace<T, Arch>(options));
-  attention<Rung, Arch, T>(std::span<const T>(q), std::span<const T>(k), std::span<const T>(v), std::span(out), options,
-                           std::span<float>(workspace));
+  using U = typename std::remove_reference_t<O>::value_type;
+  attention<Rung, Arch, T, U>(std::span<const T>(q), std::span<const T>(k), std::span<const T>(v), std::span<U>(out),
+                              options, workspace, lse);
 }
 
 }  // namespace math

@@ -250,23 +250,31 @@ namespace math {
 /// Gradients dq, dk and dv of `attention` from dout, its inputs, its output and the `lse` [heads][queries] it stored;
 /// all float, in the layout of the options. The probabilities are those of `lse`: a forward pass in a coarse rung has
 /// their sum only to the error of that rung.
-/// Throws `spiq::Error` if a span is too short.
+/// In a workspace of kernel::attention_backward_workspace floats; an empty one stands for one made for this call.
+/// Gradients of heads that share k or v are not added up: strides must keep all heads apart.
+/// A score of +inf or NaN spoils its row of dq, and dk and dv of its head.
+/// Throws `spiq::Error` if a span is too short, or strides let tokens or heads overlap.
 template <accuracy::Rung Rung = accuracy::full, class Arch = simd::best>
 void attention_backward(std::span<const float> q, std::span<const float> k, std::span<const float> v,
                         std::span<const float> out, std::span<const float> lse, std::span<const float> dout,
                         std::span<float> dq, std::span<float> dk, std::span<float> dv, const AttentionOptions& options,
-                        std::span<float> workspace) {
+                        std::span<float> workspace = {}) {
   const kernel::AttentionShape s = options.shape();
-  for (const std::size_t size : {q.size(), dq.size()}) detail::check_heads("q or dq", s.q, s.queries, options, size);
-  for (const std::size_t size : {k.size(), dk.size()}) detail::check_heads("k or dk", s.k, s.keys, options, size);
-  for (const std::size_t size : {v.size(), dv.size()}) detail::check_heads("v or dv", s.v, s.keys, options, size);
-  for (const std::size_t size : {out.size(), dout.size()})
-    detail::check_heads("output or its gradient", s.out, s.queries, options, size);
-  detail::check_workspace("attention_backward: lse", s.heads * s.queries, lse.size());
-  detail::check_workspace("attention_backward", kernel::attention_backward_workspace<Arch>(s, options.threads),
-                          workspace.size());
+  detail::check_heads("q", s.q, s.queries, options, q.size());
+  detail::check_heads("k", s.k, s.keys, options, k.size());
+  detail::check_heads("v", s.v, s.keys, options, v.size());
+  detail::check_heads("output", s.out, s.queries, options, out.size());
+  detail::check_heads("gradient of the output", s.out, s.queries, options, dout.size());
+  detail::check_written_heads("dq", s.q, s.queries, options, dq.size());
+  detail::check_written_heads("dk", s.k, s.keys, options, dk.size());
+  detail::check_written_heads("dv", s.v, s.keys, options, dv.size());
+  detail::check_mask(options);
+  detail::check_values("lse", saturating_product(s.heads, s.queries), lse.size());
+  AlignedVector<float> own;
+  const std::span<float> scratch =
+      detail::workspace_of(kernel::attention_backward_workspace<Arch>(s, options.threads), workspace, own);
   kernel::attention_backward<Rung, Arch>(s, {q.data(), k.data(), v.data(), out.data(), lse.data(), dout.data()},
-                                         {dq.data(), dk.data(), dv.data()}, workspace.data(), options.threads);
+                                         {dq.data(), dk.data(), dv.data()}, scratch.data(), options.threads);
 }
 
 }  // namespace math

@@ -3,13 +3,17 @@
 #pragma once
 
 #include <spiq/core/bfloat16.hpp>
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
+#include <spiq/core/storage.hpp>
 #include <spiq/simd/simd.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 SPIQ_BEGIN_NAMESPACE
@@ -23,9 +27,15 @@ struct HeadStrides {
   static constexpr HeadStrides head_major(std::size_t tokens, std::size_t dim) { return {dim, tokens * dim}; }
   /// [tokens][heads * dim].
   static constexpr HeadStrides token_major(std::size_t heads, std::size_t dim) { return {heads * dim, dim}; }
-  /// Elements from the first to one past the last.
+  /// Elements from the first to one past the last; the largest size where that does not fit.
   [[nodiscard]] constexpr std::size_t extent(std::size_t tokens, std::size_t heads, std::size_t dim) const {
-    return tokens == 0 || heads == 0 || dim == 0 ? 0 : (tokens - 1) * token + (heads - 1) * head + dim;
+    return strided_extent(heads, head, strided_extent(tokens, token, dim));
+  }
+  /// No two tokens or heads share a value: whole heads lie one after the other, or whole tokens do.
+  [[nodiscard]] constexpr bool disjoint(std::size_t tokens, std::size_t heads, std::size_t dim) const {
+    if (tokens > 1 && token < dim) return false;
+    return heads <= 1 || head >= strided_extent(tokens, token, dim) ||
+           (head >= dim && (tokens <= 1 || token >= strided_extent(heads, head, dim)));
   }
 };
 
@@ -104,16 +114,19 @@ struct AttentionOptions {
   std::optional<float> scale{};  ///< of the scores; 1 / sqrt(dim) if not given
   bool causal = false;           ///< query i sees keys j <= i + past only
   std::size_t past = 0;          ///< keys before that of query 0
-  const float* mask = nullptr;   ///< additive, [queries][keys], for all heads; -inf hides a key
+  std::span<const float> mask{};  ///< additive, [queries][keys], for all heads; -inf hides a key; empty: none
   AttentionLayout layout = AttentionLayout::heads_tokens_dim;
-  /// Strides in place of those of the layout, e.g. for q, k and v side by side in one array; zero: of the layout.
+  /// Strides in place of those of the layout, e.g. for q, k and v side by side in one array. Token and head both zero:
+  /// those of the layout. A head stride of zero beside a token stride: all heads share the one that is there, as k and
+  /// v of multi-query attention do (arXiv 1911.02150); outputs and gradients must not overlap.
   kernel::HeadStrides q{}, k{}, v{}, out{};
   int threads = 1;
 
   /// The same with all sizes and strides filled in.
   [[nodiscard]] kernel::AttentionShape shape() const {
     const auto strides = [&](const kernel::HeadStrides& own, std::size_t tokens) {
-      if (own.token != 0 || own.head != 0) return own;
+      // The stride of a lone token leads nowhere, but the products count their steps by it.
+      if (own.token != 0 || own.head != 0) return tokens == 1 ? kernel::HeadStrides{dim, own.head} : own;
       return layout == AttentionLayout::heads_tokens_dim ? kernel::HeadStrides::head_major(tokens, dim)
                                                          : kernel::HeadStrides::token_major(heads, dim);
     };
@@ -124,8 +137,8 @@ struct AttentionOptions {
     s.dim = dim;
     s.scale = scale ? *scale : dim == 0 ? 1.0f : static_cast<float>(1.0 / std::sqrt(static_cast<double>(dim)));
     s.causal = causal;
-    s.past = past;
-    s.mask = mask;
+    s.past = std::min(past, keys);  // beyond, every query sees every key, and sums with it could wrap round
+    s.mask = mask.empty() ? nullptr : mask.data();
     s.q = strides(q, queries);
     s.k = strides(k, keys);
     s.v = strides(v, keys);
@@ -135,18 +148,39 @@ struct AttentionOptions {
 };
 
 namespace detail {
-/// Throws unless an array of `found` values holds all heads of `tokens`.
-inline void check_heads(const char* name, const kernel::HeadStrides& s, std::size_t tokens, const AttentionOptions& o,
-                        std::size_t found) {
-  const std::size_t needed = s.extent(tokens, o.heads, o.dim);
+/// Throws unless `found` values are enough.
+inline void check_values(const char* name, std::size_t needed, std::size_t found) {
   if (found < needed)
     SPIQ_THROW(std::string("attention: ") + name, "at least " + std::to_string(needed) + " values",
                std::to_string(found));
 }
-inline void check_workspace(const char* function, std::size_t needed, std::size_t found) {
-  if (found < needed)
-    SPIQ_THROW(std::string(function) + ": workspace", "at least " + std::to_string(needed) + " floats",
-               std::to_string(found));
+/// Throws unless an array of `found` values holds all heads of `tokens`.
+inline void check_heads(const char* name, const kernel::HeadStrides& s, std::size_t tokens, const AttentionOptions& o,
+                        std::size_t found) {
+  if (tokens > 1 && s.token < o.dim)
+    SPIQ_THROW(std::string("attention: token stride of ") + name, "at least " + std::to_string(o.dim),
+               std::to_string(s.token));
+  check_values(name, s.extent(tokens, o.heads, o.dim), found);
+}
+/// The same for an array that is written.
+inline void check_written_heads(const char* name, const kernel::HeadStrides& s, std::size_t tokens,
+                                const AttentionOptions& o, std::size_t found) {
+  check_heads(name, s, tokens, o, found);
+  if (!s.disjoint(tokens, o.heads, o.dim))
+    SPIQ_THROW(std::string("attention: strides of ") + name, "heads that do not overlap",
+               "token stride " + std::to_string(s.token) + " and head stride " + std::to_string(s.head));
+}
+inline void check_mask(const AttentionOptions& o) {
+  if (!o.mask.empty()) check_values("mask", saturating_product(o.queries, o.keys), o.mask.size());
+}
+/// The workspace of the caller, which must be large enough, or if there is none a new one in `own`.
+inline std::span<float> workspace_of(std::size_t needed, std::span<float> given, AlignedVector<float>& own) {
+  if (given.empty()) {
+    own.resize(needed);
+    return own;
+  }
+  check_values("workspace", needed, given.size());
+  return given;
 }
 }  // namespace detail
 

@@ -60,13 +60,13 @@ SPIQ_INLINE void for_vectors(std::size_t begin, std::size_t end, const Body& bod
   if (i < end) body(Part{static_cast<int>(end - i)}, i);
 }
 
-/// y[i] = f(access, i) over [begin, end). Four results are computed before the first is stored: a store may alias
+/// y[i] = f(access, i) over [begin, end). `Block` results are computed before the first is stored: a store may alias
 /// what the next one loads as far as the compiler knows, and the chains of one vector are too long to overlap by
 /// themselves.
-template <class V, class F>
+template <class V, std::size_t Block = 4, class F>
 SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, F f) {
   // One lane: a plain loop, which the compiler may turn into vectors of its own.
-  constexpr std::size_t width = V::width, block = width == 1 ? 1 : 4;
+  constexpr std::size_t width = V::width, block = width == 1 ? 1 : Block;
   std::size_t i = begin;
   for (; i + block * width <= end; i += block * width) {
     V value[block];
@@ -81,13 +81,22 @@ SPIQ_INLINE void fill_vectors(float* y, std::size_t begin, std::size_t end, F f)
 /// Items of a flat map below which a second thread does not pay.
 inline constexpr std::size_t map_grain = 32768;
 
+/// Vectors of f that are best computed before the first is stored.
+template <class F>
+inline constexpr std::size_t vectors_at_once = [] {
+  if constexpr (requires { F::at_once; })
+    return F::at_once;
+  else
+    return std::size_t{4};
+}();
+
 /// y[i] = f(x[i]) for i < n, with f on vectors; x and y may be the same array.
 template <class Arch = simd::best, class F>
 void map(const float* x, float* y, std::size_t n, const F& f, int threads = 1) noexcept {
   using V = typename simd::traits<Arch>::f32;
   parallel_for(n, map_grain, threads, [&](std::size_t begin, std::size_t end, int) {
     // Copies: the constants of f stay in registers, for nothing that is stored can be them.
-    fill_vectors<V>(y, begin, end, [f = f, x = x](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
+    fill_vectors<V, vectors_at_once<F>>(y, begin, end, [f = f, x = x](auto access, std::size_t i) SPIQ_LAMBDA_INLINE {
       return f(access.template load<V>(x + i));
     });
   });

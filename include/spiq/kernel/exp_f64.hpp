@@ -19,6 +19,9 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
 
+/// As `max_exp_map`, of doubles: inside, scale and shift are multiplied by up to 2^52 / ln 2.
+inline constexpr double max_exp_map_f64 = 1e290;
+
 namespace detail {
 /// The rungs that exist for doubles: what the bits give, and `full`.
 template <class Rung>
@@ -38,6 +41,7 @@ template <F64Rung Rung>
 class ExpF64 {
 public:
   SPIQ_INLINE ExpF64(double scale, double shift) : scale_(scale), shift_(shift) {
+    SPIQ_ASSERT(std::abs(scale) <= max_exp_map_f64 && std::abs(shift) <= max_exp_map_f64);
     if constexpr (requires { Rung::order; }) {
       constexpr double unit = 6497320848556798.0;  // 2^52 / ln 2
       scale_ = scale * unit;
@@ -149,12 +153,16 @@ struct ExpF64Options {
   int threads = 1;
 };
 
-/// y[i] = exp(scale x[i] + shift) in double; y may be x. Rungs: `quake*` and `quake2*` with their errors as in float (x from
-/// -708.35 to 709.78; below, `quake` loses accuracy progressively, `quake2` is 0), and `full` within 2 units in the last
-/// place, with gradual underflow. Throws `spiq::Error` if the spans differ in length. Source: QuAKE, arXiv 2412.00408.
+/// y[i] = exp(scale x[i] + shift) in double; y may be x. Rungs: `quake*` and `quake2*` with their errors as in float (x
+/// from -708.35 to 709.78; below, `quake` loses accuracy progressively, `quake2` is 0), and `full` within 2 units in the
+/// last place, with gradual underflow.
+/// Throws `spiq::Error` if the spans differ in length, or if scale or shift is not finite or beyond 1e290 in magnitude.
+/// Source: QuAKE, arXiv 2412.00408.
 template <kernel::detail::F64Rung Rung>
 void exp(std::span<const double> x, std::span<double> y, ExpF64Options options = {}) {
   kernel::detail::check_lengths("exp", x.size(), y.size());
+  kernel::detail::check_exp_map("exp: scale", options.scale, kernel::max_exp_map_f64);
+  kernel::detail::check_exp_map("exp: shift", options.shift, kernel::max_exp_map_f64);
   kernel::exp<Rung>(x.data(), y.data(), x.size(), options.scale, options.shift, options.threads);
 }
 

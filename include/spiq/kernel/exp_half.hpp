@@ -115,17 +115,19 @@ namespace math {
 
 /// y[i] = exp(scale x[i] + shift) in float16; y may be x. Relative errors where the result is a normal number (x from
 /// -9.70 to 11.09): `quake` -3.05 to +2.99 % (x from -9.67 on), `quake2` -0.254 to +0.37 %: +0.341 % and half a
-/// unit in the last place of float16 (0.049 %), which the other rungs add to theirs as well. `quake` below that loses accuracy progressively and is 0 from x = -10.37 on; the others underflow
-/// gradually. Throws `spiq::Error` if the spans differ in length. Source: QuAKE, arXiv 2412.00408.
+/// unit in the last place of float16 (0.049 %), which the other rungs add to theirs as well. `quake` below that loses
+/// accuracy progressively and is 0 from x = -10.37 on; the others underflow gradually.
+/// Throws `spiq::Error` if the spans differ in length, or if scale or shift is not finite or beyond 1e30 in magnitude.
+/// Source: QuAKE, arXiv 2412.00408.
 template <accuracy::Rung Rung, class Arch = simd::best>
 void exp(std::span<const float16> x, std::span<float16> y, ExpOptions options = {}) {
-  kernel::detail::check_lengths("exp", x.size(), y.size());
+  kernel::detail::check_exp(x.size(), y.size(), options);
   kernel::exp<Rung, Arch>(x.data(), y.data(), x.size(), options.scale, options.shift, options.threads);
 }
 /// The same in bfloat16: `quake` -3.55 to +2.98 %, other rungs their error and half a unit in the last place (0.391 %).
 template <accuracy::Rung Rung, class Arch = simd::best>
 void exp(std::span<const bfloat16> x, std::span<bfloat16> y, ExpOptions options = {}) {
-  kernel::detail::check_lengths("exp", x.size(), y.size());
+  kernel::detail::check_exp(x.size(), y.size(), options);
   kernel::exp<Rung, Arch>(x.data(), y.data(), x.size(), options.scale, options.shift, options.threads);
 }
 

@@ -2,10 +2,12 @@
 /// Exponentials of vectors in every rung, with an affine map of the input folded into their constants.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/kernel/accuracy.hpp>
 #include <spiq/simd/simd.hpp>
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -13,6 +15,10 @@
 SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
+
+/// Largest magnitude of a scale or shift folded into an exponential: inside, they are multiplied by up to 2^23 / ln 2,
+/// which must not leave the floats.
+inline constexpr float max_exp_map = 1e30f;
 
 /// What an exponential is asked for: exp(x), exp(-x), exp(scale x) or exp(scale x + shift).
 enum class ExpInput { plain, negated, scaled, affine };
@@ -76,7 +82,8 @@ inline constexpr float exp2_table<32>[] = {
 inline constexpr std::int32_t one_bits = 0x3f800000, infinity_bits = 0x7f800000, largest_bits = 0x7f7fffff;
 }  // namespace detail
 
-/// exp(scale * x + shift) of vectors of floats in the accuracy of `Rung`; the constants are made once.
+/// exp(scale * x + shift) of vectors of floats in the accuracy of `Rung`; the constants are made once. Scale and shift
+/// must not exceed `max_exp_map` in magnitude.
 template <accuracy::Rung Rung, class Arch = simd::best, ExpInput Input = ExpInput::plain,
           ExpDomain Domain = ExpDomain::all>
 class Exp {
@@ -93,6 +100,14 @@ private:
   }();
 
 public:
+  /// For loops over arrays: order 1 takes so few registers and cycles that a loop's own instructions are felt.
+  static constexpr std::size_t at_once = [] {
+    if constexpr (requires { Rung::order; })
+      return Rung::order == 1 && simd::traits<Arch>::registers >= 32 ? std::size_t{8} : std::size_t{4};
+    else
+      return std::size_t{4};
+  }();
+
   /// What a scale is multiplied by inside: the steps of the rung's own exponent in a step of x.
   static constexpr double unit = [] {
     if constexpr (in_patterns)
@@ -102,6 +117,7 @@ public:
   }();
 
   SPIQ_INLINE explicit Exp(float scale = Input == ExpInput::negated ? -1 : 1, float shift = 0) {
+    SPIQ_ASSERT(scale >= -max_exp_map && scale <= max_exp_map && shift >= -max_exp_map && shift <= max_exp_map);
     double offset = double{shift} * unit;
     if constexpr (in_patterns) offset += 127.0 * 8388608.0;
     if constexpr (requires { Rung::offset; }) offset -= Rung::offset;
@@ -155,21 +171,32 @@ private:
   /// The largest float below the bit pattern of +inf, and that pattern itself, as numbers.
   static constexpr std::int32_t largest_pattern = 2139094912, infinity_pattern = 2139095040;
 
+  /// a b + c, rounded once or twice on all architectures of a unit alike, as suits the best of them: they agree bit for
+  /// bit. Twice in order 1 where sums have pipes of their own (AVX-512): there product and sum cost less than a
+  /// multiply-add, which reads three registers.
+  [[nodiscard]] static SPIQ_INLINE V times_plus(V a, V b, V c) {
+    constexpr bool twice = Rung::order == 1 && simd::limits_in_integers<simd::best>;
+    if constexpr (twice && std::is_same_v<Arch, simd::scalar>)
+      return fma(a, b, V::zero()) + c;  // a product that is not contracted; unlike `rounded` it leaves loops to vectors
+    else if constexpr (twice)
+      return rounded(a * b) + c;
+    else
+      return fma_of_unit(a, b, c);
+  }
   /// QuAKE: the bits of the result as an integer (arXiv 2412.00408).
   [[nodiscard]] SPIQ_INLINE V by_bits(V x) const {
     constexpr std::int32_t cap = ieee ? infinity_pattern : largest_pattern;
     const auto i = [&]() SPIQ_LAMBDA_INLINE {
       if constexpr (Rung::order == 1 && simd::limits_in_integers<Arch>) {
-        // Product and sum apart cost less than a multiply-add where sums have pipes of their own: that one reads three
-        // registers. Positive floats are ordered as their bits are, and all above the negative ones; what cannot be
-        // converted, -inf and (by its sign) NaN, becomes the most negative integer.
+        // Positive floats are ordered as their bits are, and all above the negative ones; what cannot be converted,
+        // -inf and (by its sign) NaN, becomes the most negative integer.
         using I = typename simd::traits<Arch>::i32;
-        V v = rounded(x * scale_) + shift_;
+        V v = times_plus(x, scale_, shift_);
         if constexpr (Domain == ExpDomain::all)
           v = from_bits(min_i32(bits_of(v), I::broadcast(std::bit_cast<std::int32_t>(static_cast<float>(cap)))));
         return max_i32(to_i32(v), I::zero());
       } else {
-        const V v = max(fma(x, scale_, shift_), V::zero());  // NaN gives 0: conversion of NaN would be undefined
+        const V v = max(times_plus(x, scale_, shift_), V::zero());  // NaN gives 0: its conversion would be undefined
         if constexpr (Domain == ExpDomain::nonpositive)
           return to_i32(v);
         else
@@ -190,10 +217,11 @@ private:
   [[nodiscard]] static SPIQ_INLINE V mantissa(V m) {
     constexpr double a = Rung::a, k = Rung::factor;
     if constexpr (a == 1.0 / 3.0) {  // no linear term
-      return fma(m, m, V::broadcast(2.0f)) * V::broadcast(static_cast<float>(k / 3));
+      return times_plus(m, m, V::broadcast(2.0f)) * V::broadcast(static_cast<float>(k / 3));
     } else {
-      const float c[] = {static_cast<float>(2 * a * k), static_cast<float>((1 - 3 * a) * k), static_cast<float>(a * k)};
-      return detail::polynomial(m, c);
+      constexpr float c[] = {static_cast<float>(2 * a * k), static_cast<float>((1 - 3 * a) * k),
+                             static_cast<float>(a * k)};
+      return times_plus(times_plus(V::broadcast(c[2]), m, V::broadcast(c[1])), m, V::broadcast(c[0]));
     }
   }
   /// 2^t = 2^fraction(t) 2^floor(t), by the scaling instruction.

@@ -2,6 +2,7 @@
 /// Layer normalisation: every row to mean 0 and variance 1, then a factor and a shift per column; and its gradients.
 #pragma once
 
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/storage.hpp>
 #include <spiq/kernel/elementwise.hpp>
@@ -126,7 +127,7 @@ SPIQ_INLINE void layer_norm_rows(const LayerNormShape& s, const float* x, const 
     }
     SPIQ_UNROLL
     for (int r = 0; r < NR; ++r) {
-      simd::prefetch(in[r] + NR * cols + c);  // the rows that come next
+      simd::prefetch(in[r], NR * cols + c);  // the rows that come next
       const V z = fma(access.template load<V>(in[r] + c) - about[r], factor[r], shift[r]);
       if constexpr (Affine)
         access.store(fma(z, g, b), out[r] + c);
@@ -263,7 +264,7 @@ inline const float* data_or_null(std::span<const float> s) { return s.empty() ? 
 template <class Arch = simd::best>
 void layer_norm(std::span<const float> x, std::span<const float> gamma, std::span<const float> beta, std::span<float> y,
                 const LayerNormOptions& options, std::span<float> mean = {}, std::span<float> rstd = {}) {
-  const std::size_t size = options.rows * options.cols;
+  const std::size_t size = saturating_product(options.rows, options.cols);
   detail::check_size("x", size, x.size());
   detail::check_size("y", size, y.size());
   detail::check_size("gamma", options.cols, gamma.size(), true);
@@ -281,7 +282,7 @@ template <class Arch = simd::best>
 void layer_norm_backward(std::span<const float> x, std::span<const float> gamma, std::span<const float> mean,
                          std::span<const float> rstd, std::span<const float> dy, std::span<float> dx,
                          std::span<float> dgamma, std::span<float> dbeta, const LayerNormOptions& options) {
-  const std::size_t size = options.rows * options.cols;
+  const std::size_t size = saturating_product(options.rows, options.cols);
   detail::check_size("x", size, x.size());
   detail::check_size("dy", size, dy.size());
   detail::check_size("dx", size, dx.size());

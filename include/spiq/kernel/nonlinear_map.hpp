@@ -41,7 +41,7 @@ SPIQ_INLINE void alternate(const float* x, float* y, std::size_t begin, std::siz
     const std::size_t head = misaligned == 0 ? 0 : std::min(width - misaligned, end - begin);
     if (head != 0) single(Part{static_cast<int>(head)}, i);
     for (i += head; i + block <= end; i += block) {
-      for (std::size_t k = 0; k < block; k += 16) simd::prefetch(x + i + 1024 + k);
+      for (std::size_t k = 0; k < block; k += 16) simd::prefetch(x, i + 1024 + k);
       stream(many.value(M::load(x + i)), y + i);
     }
   } else {

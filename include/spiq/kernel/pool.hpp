@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <string>
 
@@ -31,8 +32,7 @@ struct PoolGeometry {
   [[nodiscard]] constexpr Shape out() const { return {out_h(), out_w(), in.channels}; }
   [[nodiscard]] constexpr bool valid() const {
     return in.valid() && kernel_h > 0 && kernel_w > 0 && stride_h > 0 && stride_w > 0 && pad_h >= 0 && pad_w >= 0 &&
-           2 * pad_h <= kernel_h && 2 * pad_w <= kernel_w && in.height + 2 * pad_h >= kernel_h &&
-           in.width + 2 * pad_w >= kernel_w;
+           fits(in.height, kernel_h, stride_h, pad_h) && fits(in.width, kernel_w, stride_w, pad_w);
   }
   /// Windows of 2x2 side by side, the common case.
   [[nodiscard]] constexpr bool two_by_two() const {
@@ -48,6 +48,11 @@ struct PoolGeometry {
   }
 
 private:
+  /// One axis: the kernel lies inside the padded input, and every position that a loop computes is an int.
+  static constexpr bool fits(std::int64_t n, std::int64_t k, std::int64_t stride, std::int64_t pad) {
+    const std::int64_t padded = n + 2 * pad;
+    return 2 * pad <= k && k <= padded && padded + stride <= std::numeric_limits<int>::max();
+  }
   [[nodiscard]] constexpr int extent(int n, int k, int stride, int pad) const {
     const int room = n + 2 * pad - k;
     if (room < 0) return 0;

@@ -2,6 +2,7 @@
 /// Softmax of quantized scores with integers alone, for machines without a float unit.
 #pragma once
 
+#include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
 #include <spiq/core/parallel.hpp>
 #include <spiq/kernel/accuracy.hpp>
@@ -27,7 +28,10 @@ struct OctaveScale {
   int exponent = 1;
 
   /// From the real value of one unit of the scores; done once, off the machine without floats if need be.
+  /// Throws `spiq::Error` unless it is finite and positive.
   static OctaveScale of(double scale) {
+    if (!(scale > 0 && scale <= std::numeric_limits<double>::max()))
+      SPIQ_THROW("OctaveScale", "a finite positive scale", std::to_string(scale));
     OctaveScale s;
     const double fraction = std::frexp(scale * 1.4426950408889634074, &s.exponent);
     s.multiplier = static_cast<std::int32_t>(std::min(std::floor(fraction * 2147483648.0 + 0.5), 2147483647.0));
@@ -36,8 +40,8 @@ struct OctaveScale {
 };
 
 namespace detail {
-/// 2^-t for t in octaves with 15 bits of fraction, scaled so that t = 0 gives 2^25 (order 1) or 3 * 2^25 (order 2): QuAKE
-/// with shifts. The factor cancels in the quotient.
+/// 2^-t for t in octaves with 15 bits of fraction, scaled so that t = 0 gives 2^25 (order 1) or 3 * 2^25 (order 2):
+/// QuAKE with shifts. The factor cancels in the quotient.
 template <int Order>
 [[nodiscard]] SPIQ_INLINE std::uint32_t integer_exp2(std::uint32_t t) {
   static_assert(Order == 1 || Order == 2);
@@ -55,7 +59,9 @@ template <int Order>
 class OctavesBelow {
 public:
   SPIQ_INLINE OctavesBelow(std::int64_t top, OctaveScale scale)
-      : top_(top), multiplier_(static_cast<std::uint32_t>(scale.multiplier)), right_(16 - std::clamp(scale.exponent, -47, 16)) {}
+      : top_(top),
+        multiplier_(static_cast<std::uint32_t>(scale.multiplier)),
+        right_(16 - std::clamp(scale.exponent, -47, 16)) {}
   [[nodiscard]] SPIQ_INLINE std::uint32_t operator()(std::int64_t score) const {
     // 15 bits of fraction: multiplier 2^-31 2^exponent 2^15; a distance has at most 32 bits, the product 63.
     const std::uint64_t distance = static_cast<std::uint64_t>(top_ - score);
@@ -88,15 +94,15 @@ void integer_softmax_row(const Score* scores, Probability* probabilities, std::s
   }
   for (; i < n; ++i) sum += integer_exp2<Order>(below(scores[i]));
 
-  // probability = e / sum: e times a reciprocal of 32 bits, shifted; one division for the row. sum has `width` bits, and
-  // its upper 31 are divisor.
+  // probability = e / sum: e times a reciprocal of 32 bits, shifted; one division for the row. sum has `width` bits,
+  // and its upper 31 are divisor.
   const int width = static_cast<int>(std::bit_width(sum)), dropped = std::max(width - 31, 0);
   const std::uint64_t divisor = (sum + ((std::uint64_t{1} << dropped) >> 1)) >> dropped;
   constexpr int fraction = std::is_same_v<Probability, std::uint8_t> ? 8 : 15;
   constexpr std::uint64_t limit = std::is_same_v<Probability, std::uint8_t> ? 255 : 32767;
   const int digits = 30 + static_cast<int>(std::bit_width(divisor));
-  const std::uint64_t reciprocal = (std::uint64_t{1} << digits) / divisor;  // at most 2^31, so that products have 59 bits
-  const int shift = digits + dropped - fraction;                
+  const std::uint64_t reciprocal = (std::uint64_t{1} << digits) / divisor;  // at most 2^31: products have 59 bits
+  const int shift = digits + dropped - fraction;
   const std::uint64_t half = shift < 64 ? std::uint64_t{1} << (shift - 1) : 0;
   const int down = std::min(shift, 63);
   for (std::size_t k = 0; k < n; ++k) {
@@ -113,7 +119,7 @@ concept IntegerRung = std::is_same_v<Rung, accuracy::quake> || std::is_same_v<Ru
 template <detail::IntegerRung Rung, class Score, class Probability>
 void softmax_integer(const Score* scores, Probability* probabilities, std::size_t rows, std::size_t cols,
                      OctaveScale scale, int threads = 1) noexcept {
-  parallel_for(rows, 1 + 16384 / (cols + 1), threads, [=](std::size_t begin, std::size_t end, int) {
+  parallel_for(rows, 1 + 16384 / std::max<std::size_t>(cols, 1), threads, [=](std::size_t begin, std::size_t end, int) {
     for (std::size_t r = begin; r < end; ++r)
       detail::integer_softmax_row<Rung::order>(scores + r * cols, probabilities + r * cols, cols, scale);
   });
@@ -139,8 +145,9 @@ struct IntegerSoftmaxOptions {
 template <kernel::detail::IntegerRung Rung, class Score, class Probability>
   requires((std::is_same_v<Score, std::int8_t> || std::is_same_v<Score, std::int32_t>) &&
            (std::is_same_v<Probability, std::uint8_t> || std::is_same_v<Probability, std::int16_t>))
-void softmax_integer(std::span<const Score> scores, std::span<Probability> probabilities, IntegerSoftmaxOptions options) {
-  const std::size_t wanted = options.rows * options.cols;
+void softmax_integer(std::span<const Score> scores, std::span<Probability> probabilities,
+                     IntegerSoftmaxOptions options) {
+  const std::size_t wanted = saturating_product(options.rows, options.cols);
   const auto check = [&](const char* what, std::size_t found) {
     if (found != wanted)
       SPIQ_THROW(std::string("softmax_integer: ") + what, std::to_string(wanted) + " values", std::to_string(found));

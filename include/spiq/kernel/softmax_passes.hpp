@@ -99,7 +99,7 @@ SPIQ_INLINE V lane_sum(const float* x, float* y, std::size_t n, const F& f) {
       V value[short_block];
       if constexpr (Ahead != 0) {
         SPIQ_UNROLL
-        for (std::size_t i = 0; i < step; i += 16) simd::prefetch(x + Ahead + i);
+        for (std::size_t i = 0; i < step; i += 16) simd::prefetch(x, Ahead + i);
       }
       SPIQ_UNROLL
       for (std::size_t v = 0; v < short_block; ++v) value[v] = f(V::load(x + v * width));

@@ -26,26 +26,28 @@ void stream_map(const float* x, float* y, std::size_t n, const F& function, int 
     return;
   }
   parallel_for(n, map_grain, threads, [&function, x, y](std::size_t begin, std::size_t end, int) {
-    const F f = function;  // a copy, whose constants stay in registers
+    const F f = function;  // copies, which stay in registers
+    const float* const from = x;
+    float* const to = y;
     constexpr std::size_t width = V::width, block = 4;
     std::size_t i = begin;
-    const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(y + begin) / sizeof(float) % width;
+    const std::size_t misaligned = reinterpret_cast<std::uintptr_t>(to + begin) / sizeof(float) % width;
     const std::size_t head = misaligned == 0 ? 0 : width - misaligned;
     if (head != 0 && i + head <= end) {
-      f(V::load_first(x + i, static_cast<int>(head))).store_first(y + i, static_cast<int>(head));
+      f(V::load_first(from + i, static_cast<int>(head))).store_first(to + i, static_cast<int>(head));
       i += head;
     }
     for (; i + block * width <= end; i += block * width) {
-      simd::prefetch(x + i + 1024);
-      simd::prefetch(x + i + 1024 + 2 * width);
+      simd::prefetch(from, i + 1024);
+      simd::prefetch(from, i + 1024 + 2 * width);
       V value[block];
       SPIQ_UNROLL
-      for (std::size_t v = 0; v < block; ++v) value[v] = f(V::load(x + i + v * width));
+      for (std::size_t v = 0; v < block; ++v) value[v] = f(V::load(from + i + v * width));
       SPIQ_UNROLL
-      for (std::size_t v = 0; v < block; ++v) stream(value[v], y + i + v * width);
+      for (std::size_t v = 0; v < block; ++v) stream(value[v], to + i + v * width);
     }
     for_vectors<V>(i, end, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE {
-      access.store(f(access.template load<V>(x + k)), y + k);
+      access.store(f(access.template load<V>(from + k)), to + k);
     });
     simd::stream_fence();
   });

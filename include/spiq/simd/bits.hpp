@@ -273,6 +273,18 @@ SPIQ_INLINE vec<float, Arch> fnms(vec<float, Arch> a, vec<float, Arch> b, vec<fl
 #endif
   return fnma(a, b, vec<float, Arch>::zero() - c);
 }
+/// a * b + c in one rounding on every architecture of a unit whose flags have an instruction for it: on sse2 too, whose
+/// `fma` always has two. For results that must not depend on the architecture.
+SPIQ_INLINE vec<float, scalar> fma_of_unit(vec<float, scalar> a, vec<float, scalar> b, vec<float, scalar> c) {
+  return fma(a, b, c);
+}
+template <vectorised Arch>
+SPIQ_INLINE vec<float, Arch> fma_of_unit(vec<float, Arch> a, vec<float, Arch> b, vec<float, Arch> c) {
+#if defined(SPIQ_SIMD_SSE2) && defined(__FMA__)
+  if constexpr (std::is_same_v<Arch, sse2>) return {typename vec<float, Arch>::native(_mm_fmadd_ps(a.v, b.v, c.v))};
+#endif
+  return fma(a, b, c);
+}
 /// -|a|.
 template <class Arch>
 SPIQ_INLINE vec<float, Arch> negative_magnitude(vec<float, Arch> a) {

@@ -4,6 +4,7 @@
 
 #include <spiq/core/bfloat16.hpp>
 #include <spiq/core/float16.hpp>
+#include <spiq/simd/bf16.hpp>
 #include <spiq/simd/bits.hpp>
 
 #include <cstddef>
@@ -106,10 +107,7 @@ SPIQ_INLINE vec<float, Arch> load_wide(const float16* p) {
 template <class Arch>
 SPIQ_INLINE void store_narrow(vec<float, Arch> a, bfloat16* p) {
   using I = vec<std::int32_t, Arch>;
-  const I bits = bits_of(a);
-  const I up = bits + (shift_right<16>(bits) & I::broadcast(1)) + I::broadcast(0x7fff);
-  const I kept = bits_of(select(a == a, from_bits(up), from_bits(bits | I::broadcast(0x400000))));
-  store_u16<Arch>(shift_right<16>(kept) & I::broadcast(0xffff), &p->bits);
+  store_u16<Arch>(shift_right<16>(detail::rounded_bf16(a)) & I::broadcast(0xffff), &p->bits);
 }
 template <class Arch>
 SPIQ_INLINE void store_narrow(vec<float, Arch> a, float16* p) {

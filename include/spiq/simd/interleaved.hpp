@@ -170,6 +170,13 @@ SPIQ_INLINE vec<float, interleaved<Arch, N>> fma(vec<float, interleaved<Arch, N>
       [&](std::size_t k) SPIQ_LAMBDA_INLINE { return fma(a.part[k], b.part[k], c.part[k]); });
 }
 template <class Arch, int N>
+SPIQ_INLINE vec<float, interleaved<Arch, N>> fma_of_unit(vec<float, interleaved<Arch, N>> a,
+                                                         vec<float, interleaved<Arch, N>> b,
+                                                         vec<float, interleaved<Arch, N>> c) {
+  return detail::each_part<vec<float, interleaved<Arch, N>>>(
+      [&](std::size_t k) SPIQ_LAMBDA_INLINE { return fma_of_unit(a.part[k], b.part[k], c.part[k]); });
+}
+template <class Arch, int N>
 SPIQ_INLINE vec<float, interleaved<Arch, N>> fnma(vec<float, interleaved<Arch, N>> a,
                                                   vec<float, interleaved<Arch, N>> b,
                                                   vec<float, interleaved<Arch, N>> c) {

@@ -154,6 +154,12 @@ SPIQ_INLINE void prefetch(const void* p) {
   static_cast<void>(p);
 #endif
 }
+/// The same for the value `ahead` places after p. That may lie outside the array of p, where no pointer may be formed,
+/// hence the address is reckoned as a number.
+template <class T>
+SPIQ_INLINE void prefetch(const T* p, std::size_t ahead) {
+  prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead * sizeof(T)));
+}
 
 /// What an architecture offers: its name, its vectors, how many accumulators it can hold.
 template <class Arch>
