@@ -8,6 +8,7 @@
 #include "golden_neuron.hpp"
 #include "golden_nnops.hpp"
 #include "golden_qcfs.hpp"
+#include "golden_spiking.hpp"
 
 #include <spiq/io/npz.hpp>
 
@@ -36,8 +37,9 @@ namespace fs = std::filesystem;
 /// Groups that the library can run; a new one is a header and a line here.
 const std::map<std::string, std::function<Result(const Case&)>>& registry() {
   static const std::map<std::string, std::function<Result(const Case&)>> groups{
-      {"container", golden::run_container}, {"hopfield", golden::run_hopfield}, {"neuron", golden::run_neuron},
-      {"nnops", golden::run_nnops},         {"qcfs", golden::run_qcfs},         {"surrogate", golden::run_surrogate},
+      {"container", golden::run_container},   {"delay", golden::run_delay},   {"encode", golden::run_encode},
+      {"hopfield", golden::run_hopfield},     {"neuron", golden::run_neuron}, {"nnops", golden::run_nnops},
+      {"plasticity", golden::run_plasticity}, {"qcfs", golden::run_qcfs},     {"surrogate", golden::run_surrogate},
   };
   return groups;
 }
