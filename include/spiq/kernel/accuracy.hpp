@@ -29,8 +29,8 @@ SPIQ_BEGIN_NAMESPACE
 /// The bounds hold for every float whose exponential is finite and whose result is a normal float: up to x = 88.722,
 /// and down to -126 ln 2 = -87.3365 or, in rungs that lie below exp there, as much before it as their error is (`quake`
 /// -87.3063, `quake_rms` -87.2964). Further down, the result is 0 or any value between 0 and the smallest normal float
-/// (the `full` rung underflows gradually, within its bound and half a unit of the smallest subnormal). Where an affine
-/// map of the input is fused (`scale`, `shift`), rounding of the mapped input t adds 2^-24 |t|, as it would outside.
+/// (the `full` rung underflows gradually, within its bound and half a unit of the smallest subnormal). A map of the
+/// input (`scale`, `shift`) is fused: its rounding, and that of its constants, adds 2^-24 (|scale x| + |shift|).
 /// -inf gives exactly 0 in every rung. Where an instruction looks up powers of two (AVX2, AVX-512), ladder4 and ladder5
 /// are exact at 0, and on AVX-512 within 8e-7 and 2e-7.
 ///
@@ -131,7 +131,7 @@ struct full : detail::reduced<6> {
   static constexpr double lower = -2.4e-7, upper = 2.4e-7;
 };
 
-/// The same rung that returns +inf beyond the range of floats, as std::exp does.
+/// The same rung whose results beyond the range of floats are +inf.
 template <class Rung>
 struct ieee : Rung {
   static constexpr Overflow overflow = Overflow::ieee;

@@ -17,7 +17,7 @@ namespace kernel {
 // all forms of GELU, SwiGLU) are within 2 b, relative to themselves, negative tails included, as long as the logistic
 // function is a normal float (below it is 0, or smaller than 2^-124); `GeluErf` within 3 b. From `ladder4` on add
 // 2.5e-7, and the rounding of the exponent t where it is large, 2e-7 |t|. tanh, ELU and Mish are so, relative, from
-// `ladder4` on (4 b, 3 b, 4 b); in the rungs below tanh is within b, ELU within alpha b, absolute, Mish within 3 b
+// `ladder4` on (4 b, 3 b, 4 b); in the rungs below tanh is within 1.1 b, ELU within alpha b, absolute, Mish within 3 b
 // |x|. Softplus is within 2 b, relative. `tests/test_nonlinear.cpp` holds them to it. Gradients: within 4 b,
 // absolute, times max(1, |x|).
 //

@@ -139,8 +139,8 @@ struct IntegerSoftmaxOptions {
 /// probabilities = softmax(scale * scores) of each of `rows` rows of `cols`, by integers alone: exponentials by the
 /// integer form of `Rung` (`quake` or `quake2`), sums of integers, one integer reciprocal for a row.
 /// Score: std::int8_t or std::int32_t. Probability: std::uint8_t (units of 1/256) or std::int16_t (Q0.15).
-/// Errors: relative to the exact probability within 6.2 % (`quake`) or 0.54 % (`quake2`), and cols * 3e-8 more where
-/// most of a row lies 25 octaves or further below its maximum; then half a unit of the result, and saturation at 1.
+/// Errors: relative to the exact probability within 6.2 % (`quake`) or 0.54 % (`quake2`), and cols * 3e-8 more, which
+/// is felt from a hundred thousand columns on; then half a unit of the result, and saturation at 1.
 /// Throws `spiq::Error` if a span is not rows * cols long. Source: QuAKE, arXiv 2412.00408.
 template <kernel::detail::IntegerRung Rung, class Score, class Probability>
   requires((std::is_same_v<Score, std::int8_t> || std::is_same_v<Score, std::int32_t>) &&
