@@ -11,7 +11,7 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace neuron {
 
-/// One step backward of n neurons. Given x [n] and `before` [states][n], the state before the step, and
+/// One step backward of neurons [begin, end) of n. Given x [n] and `before` [states][n], the state before the step, and
 /// - `spike_gradient` [n], dL / d spike of this step (may be null),
 /// - `state_gradient` [states][n], dL / d state after the step; becomes that of the state before it,
 /// writes `x_gradient` [n] and adds dL / d parameter to `parameter_gradient` [M::parameter_count] (null: not wanted).
@@ -19,7 +19,7 @@ namespace neuron {
 /// (after every step: spatial learning through time, SLTT, arXiv 2302.14311).
 template <class Arch = simd::best, Model M, class Surrogate>
 void step_backward(const M& model, const Differentiable<typename M::compare, Surrogate>& fire, std::size_t n,
-                   const float* x, const float* before, const float* spike_gradient, float* state_gradient,
+                   std::size_t begin, std::size_t end, const float* x, const float* before, const float* spike_gradient, float* state_gradient,
                    float* x_gradient, float* parameter_gradient) noexcept {
   using V = typename simd::traits<Arch>::f32;
   constexpr int states = M::states, parameters = static_cast<int>(M::parameter_count);
@@ -35,7 +35,7 @@ void step_backward(const M& model, const Differentiable<typename M::compare, Sur
     const auto constants = model.template prepare<N>(p.data());
     [[maybe_unused]] std::array<V, static_cast<std::size_t>(parameters > 0 ? parameters : 1)> sums;
     if constexpr (Learns) sums.fill(V::zero());
-    detail::for_each_vector<V>(0, n, [&]<class>(std::size_t i, auto access) {
+    detail::for_each_vector<V>(begin, end, [&]<class>(std::size_t i, auto access) {
       N s[states];
       V g[states];
       for (int k = 0; k < states; ++k) {
@@ -72,6 +72,14 @@ void step_backward(const M& model, const Differentiable<typename M::compare, Sur
     sweep(std::true_type{});
   else
     sweep(std::false_type{});
+}
+
+/// The same for all n neurons.
+template <class Arch = simd::best, Model M, class Surrogate>
+void step_backward(const M& model, const Differentiable<typename M::compare, Surrogate>& fire, std::size_t n,
+                   const float* x, const float* before, const float* spike_gradient, float* state_gradient,
+                   float* x_gradient, float* parameter_gradient) noexcept {
+  step_backward<Arch>(model, fire, n, 0, n, x, before, spike_gradient, state_gradient, x_gradient, parameter_gradient);
 }
 
 }  // namespace neuron

@@ -71,13 +71,15 @@ template <Model M, class Arch>
 inline constexpr int chains = simd::traits<Arch>::registers >= 32 ? (M::states == 1 ? 8 : 4) : (M::states == 1 ? 4 : 2);
 }  // namespace detail
 
-/// Runs `steps` steps of n neurons: x [steps][n] currents, state [states][n], read and written. `sink(t, i, access,
-/// s, v)` gets what the vector of neurons from i on does in step t: a `Spike`, and the membrane potential after it.
-/// Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are no neurons.
+/// Runs `steps` steps of neurons [begin, end) of n: x [steps][n] currents, state [states][n], read and written.
+/// `sink(t, i, access, s, v)` gets what the vector of neurons from i on does in step t: a `Spike`, and the membrane
+/// potential after it. Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are no
+/// neurons. Results do not depend on how neurons are shared out to calls.
 /// Bound: the loads of x, with states and spikes 4 + 8 states / steps + 1 / 8 bytes a neuron and step, or in the first
 /// cache the instructions of the model.
 template <class Arch = simd::best, Model M, class Sink>
-void run(const M& model, std::size_t steps, std::size_t n, const float* x, float* state, Sink&& sink) noexcept {
+void run_range(const M& model, std::size_t steps, std::size_t n, std::size_t begin, std::size_t end, const float* x,
+               float* state, Sink&& sink) noexcept {
   const auto work = [&]<class V>(std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
     const auto constants = detail::prepared<V>(model);
     const Comparing<typename M::compare> fire;
@@ -92,8 +94,13 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
     for (int k = 0; k < M::states; ++k) access.store(s[k], state + static_cast<std::size_t>(k) * n + i);
   };
   using Blocks = simd::interleaved<Arch, detail::chains<M, Arch>>;
-  const std::size_t rest = detail::for_each_whole<typename simd::traits<Blocks>::f32>(0, n, work);
-  detail::for_each_vector<typename simd::traits<Arch>::f32>(rest, n, work);
+  const std::size_t rest = detail::for_each_whole<typename simd::traits<Blocks>::f32>(begin, end, work);
+  detail::for_each_vector<typename simd::traits<Arch>::f32>(rest, end, work);
+}
+/// The same for all n neurons.
+template <class Arch = simd::best, Model M, class Sink>
+void run(const M& model, std::size_t steps, std::size_t n, const float* x, float* state, Sink&& sink) noexcept {
+  run_range<Arch>(model, steps, n, 0, n, x, state, sink);
 }
 
 /// Words of spikes of n neurons, a bit each.
