@@ -69,7 +69,7 @@ TEST_CASE("OverTime runs its body step after step and takes the mean", "[spiking
 
 TEST_CASE("frames are channels, step after step; the last step may be what goes out", "[spiking]") {
   constexpr Shape in{1, 2, 6};
-  OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>>, Steps<3>, Frames> layer(in);
+  OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>>, Steps<3>, FrameInput> layer(in);
   static_assert(decltype(layer)::output_shape(in) == Shape{1, 2, 2});
   static_assert(!decltype(layer)::accepts(Shape{1, 2, 4}));
   // Two pixels of two channels: (0.5, 1), (0.25, 0) in every step, but for the second.
@@ -78,7 +78,7 @@ TEST_CASE("frames are channels, step after step; the last step may be what goes 
   decltype(layer)::Cache cache;
   layer.forward(x.data(), y.data(), 1, cache, nn::Pass{});
   CHECK(distance(y, {1.0 / 3, 2.0 / 3, 1.0 / 3, 0}) < 1e-6);
-  OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>>, Steps<3>, Frames, LastStep> last(in);
+  OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>>, Steps<3>, FrameInput, LastStep> last(in);
   decltype(last)::Cache other;
   last.forward(x.data(), y.data(), 1, other, nn::Pass{});
   CHECK(y == Floats{1, 1, 1, 0});

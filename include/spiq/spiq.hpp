@@ -82,7 +82,9 @@
 
 #include <spiq/neuron/backward.hpp>
 #include <spiq/neuron/charge.hpp>
+#include <spiq/neuron/delay.hpp>
 #include <spiq/neuron/dual.hpp>
+#include <spiq/neuron/encode.hpp>
 #include <spiq/neuron/fire.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
 #include <spiq/neuron/neuron.hpp>
@@ -117,6 +119,7 @@
 #include <spiq/nn/normalization.hpp>
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/options.hpp>
+#include <spiq/nn/over_time.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/pool.hpp>
@@ -125,6 +128,7 @@
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
 #include <spiq/nn/softmax.hpp>
+#include <spiq/nn/spiking.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
@@ -153,6 +157,8 @@
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
 #include <spiq/lower/transformer_rules.hpp>
+
+#include <spiq/plasticity/stdp.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>

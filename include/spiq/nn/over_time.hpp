@@ -20,11 +20,11 @@ template <int T>
 struct Steps {};
 
 /// What comes in at each step: the same values every time, or spikes drawn from them.
-struct DirectCoding {};
+struct DirectInput {};
 /// sign(x) with probability min(1, |x|) at each step; gradients pass as if it were x.
-struct PoissonCoding {};
+struct PoissonInput {};
 /// The channels of the input hold the steps one after the other, all channels of step 0 first.
-struct Frames {};
+struct FrameInput {};
 
 /// What goes out: the mean over the steps, or the last one.
 struct MeanOverTime {};
@@ -52,13 +52,13 @@ struct TimeOptions<Steps<T>, Rest...> : TimeOptions<Rest...> {
   static constexpr int steps = T;
 };
 template <class... Rest>
-struct TimeOptions<DirectCoding, Rest...> : TimeOptions<Rest...> {};
+struct TimeOptions<DirectInput, Rest...> : TimeOptions<Rest...> {};
 template <class... Rest>
-struct TimeOptions<PoissonCoding, Rest...> : TimeOptions<Rest...> {
+struct TimeOptions<PoissonInput, Rest...> : TimeOptions<Rest...> {
   static constexpr bool poisson = true;
 };
 template <class... Rest>
-struct TimeOptions<Frames, Rest...> : TimeOptions<Rest...> {
+struct TimeOptions<FrameInput, Rest...> : TimeOptions<Rest...> {
   static constexpr bool frames = true;
 };
 template <class... Rest>
@@ -80,7 +80,7 @@ struct TimeOptions<Sltt, Rest...> : TimeOptions<Rest...> {
 /// over all of them (with `Sltt`, over the batch of each step). What comes before the first spiking layer is best left
 /// outside: there direct coding computes it once.
 ///
-/// Options, in any order: `Steps<T>` (4); `DirectCoding` (default), `PoissonCoding` or `Frames`; `MeanOverTime` (default)
+/// Options, in any order: `Steps<T>` (4); `DirectInput` (default), `PoissonInput` or `FrameInput`; `MeanOverTime` (default)
 /// or `LastStep`; `Bptt` (default) or `Sltt`. With direct or Poisson coding `steps` may be changed at any time, so that a
 /// network may be trained with many steps and go on with fewer.
 template <class Body, class... Options>
@@ -88,7 +88,7 @@ struct OverTime {
   using options = nn::TimeOptions<Options...>;
   using body_type = Body;
   static_assert(options::unknown == 0,
-                "spiq: OverTime takes as options Steps<T>, DirectCoding, PoissonCoding, Frames, MeanOverTime, LastStep, "
+                "spiq: OverTime takes as options Steps<T>, DirectInput, PoissonInput, FrameInput, MeanOverTime, LastStep, "
                 "Bptt and Sltt");
   static constexpr const char* name = "OverTime";
   static constexpr bool composite = true;
