@@ -89,7 +89,7 @@ std::vector<Trace> zoo() {
   add("leaky (snnTorch, beta 0.95)", presets::snntorch_leaky<>(0.95f), 0.1f);
   add("leaky (NIR, exact, tau 20 ms)", presets::nir_lif({}, true), 2);
   add("current-based (Norse LIF)", presets::norse_lif(), 0.4f);
-  add("current-based (snnTorch Synaptic)", presets::snntorch_synaptic<>(0.9f, 0.9f), 0.02f);
+  add("current-based (Synaptic)", presets::snntorch_synaptic<>(0.9f, 0.9f), 0.02f);
   add("alpha current (snnTorch Alpha)", presets::snntorch_alpha<>(0.95f, 0.9f), 0.08f);
   add("refractory, 10 steps", presets::norse_lif_refractory({}, 10), 0.4f);
   add("adaptive threshold (LSNN)",

@@ -156,6 +156,7 @@
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/lower/time_rules.hpp>
 #include <spiq/lower/transformer_rules.hpp>
 
 #include <spiq/plasticity/stdp.hpp>

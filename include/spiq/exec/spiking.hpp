@@ -6,6 +6,7 @@
 #include <spiq/kernel/unpack.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
 #include <spiq/neuron/pascal.hpp>
+#include <spiq/neuron/run.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -71,6 +72,51 @@ struct IntegrateFireSink : StagedSink<IntegrateFireSink<T>, T> {
         }
       }
       v.store(membrane + c);
+    }
+  }
+};
+
+/// Any model of neuron/neuron.hpp; its states lie channel by channel, each `max_tile_channels` long.
+template <neuron::Model M>
+struct ModelSink : StagedSink<ModelSink<M>, float> {
+  static constexpr std::size_t states = static_cast<std::size_t>(M::states);
+  Buffer<packing::by_channel>* out;
+  const float* bias;
+  const M* model;
+  int in_steps, out_steps;
+  alignas(64) float state[states][max_tile_channels];
+
+  template <class V>
+  SPIQ_NOINLINE void process(const float* tile, int width, kernel::TileAt at) noexcept {
+    const bool held = in_steps == 1 && out_steps > 1;  // direct coding: the same current at every step
+    const auto constants = neuron::detail::prepared<V>(*model);
+    const auto initial = model->initial_state();
+    const neuron::Comparing<typename M::compare> fire;
+    for (int c = 0; c < at.channels; c += V::width) {
+      const int channel = at.channel + c;
+      const int lanes = std::min(V::width, at.channels - c);
+      const V b = V::load(bias + channel);
+      V v[states];
+      const auto start = [&] {
+        for (std::size_t k = 0; k < states; ++k) v[k] = V::broadcast(initial[k]);
+      };
+      for (std::size_t k = 0; k < states; ++k) v[k] = V::load(state[k] + c);
+      int t = static_cast<int>(at.row % static_cast<std::size_t>(in_steps));
+      for (int i = 0; i < at.rows; ++i) {
+        const std::size_t row = at.row + static_cast<std::size_t>(i);
+        const V current = V::load(tile + i * width + c) + b;
+        if (held) {
+          start();
+          for (int s = 0; s < out_steps; ++s)
+            kernel::store_spikes(out->row(row * static_cast<std::size_t>(out_steps) + static_cast<std::size_t>(s)),
+                                 channel, lanes, M::step(constants, v, current, fire).fired.bits());
+        } else {
+          if (t == 0) start();
+          kernel::store_spikes(out->row(row), channel, lanes, M::step(constants, v, current, fire).fired.bits());
+          t = t + 1 == in_steps ? 0 : t + 1;
+        }
+      }
+      for (std::size_t k = 0; k < states; ++k) v[k].store(state[k] + c);
     }
   }
 };
@@ -156,6 +202,31 @@ struct Fire {
     s.bias = bias.data();
     s.theta = theta.data();
     s.initial = initial.data();
+    s.in_steps = in_steps;
+    s.out_steps = steps;
+    return s;
+  }
+};
+
+/// Neurons of any model over T steps, spikes of amplitude 1; otherwise as `Fire`.
+template <neuron::Model M>
+struct FireModel {
+  using emits = Packings<packing::by_channel>;
+  using admits = Packings<packing::real, packing::levels, packing::by_channel>;
+  static constexpr const char* name = "neuron";
+  PerChannel<float> bias;
+  M model;
+  int steps = 1;
+
+  [[nodiscard]] int out_steps(int) const { return steps; }
+  [[nodiscard]] int updates(int) const { return steps; }
+  template <class Emit>
+  [[nodiscard]] auto sink(Buffer<Emit>& out, int in_steps, InternalSpikes*) const {
+    static_assert(std::is_same_v<Emit, packing::by_channel>);
+    detail::ModelSink<M> s;
+    s.out = &out;
+    s.bias = bias.data();
+    s.model = &model;
     s.in_steps = in_steps;
     s.out_steps = steps;
     return s;
