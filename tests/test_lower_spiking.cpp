@@ -55,6 +55,52 @@ TEMPLATE_LIST_TEST_CASE("a network trained with spikes runs as it was trained", 
   }
 }
 
+TEST_CASE("T steps one by one equal one run of T, bit for bit, from any saved state on", "[lower]") {
+  using N = Net<presets::SnnTorchSynaptic<>, 6>;
+  auto net = make_network<N>(5);
+  const auto images = make_images<N>(7, 3);
+  const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
+  auto whole = lowered.session(7, {.threads = 1, .over_time = true});
+  whole.run(images);
+  const Tensor<float>& expected = whole.logits_over_time();
+  for (const int threads : {1, 3}) {
+    auto session = lowered.session(7, {.threads = threads, .streaming = true});
+    std::vector<float> saved;
+    for (std::size_t round = 0; round < 2; ++round) {
+      for (std::size_t t = 0; t < 6; ++t) {
+        if (t == 3) saved = session.save_state();
+        const Tensor<float>& found = session.step(images);
+        for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == expected[t * found.size() + i]);
+      }
+      CHECK(session.steps_done() == 6);
+      session.reset();
+    }
+    auto other = lowered.session(7, {.threads = threads, .streaming = true});
+    other.load_state(saved);
+    for (std::size_t t = 3; t < 6; ++t) {
+      const Tensor<float>& found = other.step(images);
+      for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i] == expected[t * found.size() + i]);
+    }
+    CHECK_THROWS_AS(other.load_state(std::span(saved).first(5)), Error);
+    CHECK_THROWS_AS(other.step(make_images<N>(6, 3)), Error);
+  }
+  CHECK_THROWS_AS(whole.step(images), Error);
+}
+
+TEST_CASE("QCFS networks stream, PASCAL ones answer at the end and say so", "[lower]") {
+  using N = Network<Input<6, 6, 1>, Conv2d<16, 3>, Qcfs<4>, AvgPool<2>, Residual<Seq<Conv2d<16, 3>>>, Qcfs<4>, Flatten, Linear<5>>;
+  auto net = make_network<N>(6);
+  const auto images = make_images<N>(3, 3);
+  const auto lowered = lower(net, target::Spiking{conversion::Qcfs{.steps = 5}});
+  auto whole = lowered.session(3, {.threads = 1});
+  const Tensor<float> expected = whole.run(images);
+  auto session = lowered.session(3, {.threads = 1, .streaming = true});
+  for (int t = 0; t < 4; ++t) session.step(images);
+  CHECK(largest_difference(session.step(images), expected) == 0);
+  const auto pascal = lower(net, target::Spiking{conversion::Pascal{}});
+  CHECK_THROWS_AS(pascal.session(3, {.streaming = true}), Error);
+}
+
 TEST_CASE("paths, products and time steps of a lowered spiking network", "[lower]") {
   auto net = make_network<Net<presets::SpikingJellyLif<>, 4>>(3);
   const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
