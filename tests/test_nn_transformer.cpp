@@ -253,15 +253,20 @@ TEST_CASE("state of transformer layers has the field's names and shapes, whateve
 }
 
 TEST_CASE("a small vision transformer learns, the same on any number of threads, and runs in every rung", "[nn]") {
-  const ImageSet train = synthetic_glyphs(2000, Rng(1)), test = synthetic_glyphs(300, Rng(2));
-  const FitOptions options{.epochs = 4, .batch = 32, .learning_rate = 6e-3f, .threads = 1};
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr bool thorough = false;  // unoptimised: a hundredth of the speed
+#else
+  constexpr bool thorough = true;
+#endif
+  const ImageSet train = synthetic_glyphs(thorough ? 2000 : 200, Rng(1)), test = synthetic_glyphs(thorough ? 300 : 40, Rng(2));
+  const FitOptions options{.epochs = thorough ? 4 : 2, .batch = 32, .learning_rate = 6e-3f, .threads = 1};
   Vit<accuracy::full> net(Rng(3));
   const History history = fit(net, train, options);
   INFO("loss " << history.epochs.front().loss << " to " << history.epochs.back().loss);
-  CHECK(history.epochs.back().loss < 0.65 * history.epochs.front().loss);
+  CHECK(history.epochs.back().loss < (thorough ? 0.65 : 1.0) * history.epochs.front().loss);
   const double accuracy = evaluate(net, test).accuracy;
   INFO("accuracy " << accuracy);
-  CHECK(accuracy > 0.4);
+  if (thorough) CHECK(accuracy > 0.4);
 
   TempFolder folder;
   const std::string path = (folder.path() / "vit.npz").string();
@@ -270,7 +275,7 @@ TEST_CASE("a small vision transformer learns, the same on any number of threads,
     Vit<decltype(rung)> other(Rng(9));
     load_weights(path, other);
     CHECK(parameters(other) == parameters(net));
-    CHECK(std::abs(evaluate(other, test).accuracy - accuracy) < 0.03);
+    CHECK(std::abs(evaluate(other, test).accuracy - accuracy) < (thorough ? 0.03 : 0.1));
   };
   check(accuracy::quake{});
   check(accuracy::quake2{});
@@ -278,7 +283,7 @@ TEST_CASE("a small vision transformer learns, the same on any number of threads,
 
   FitOptions short_run = options;
   short_run.epochs = 1;
-  const ImageSet few = synthetic_glyphs(200, Rng(1));
+  const ImageSet few = synthetic_glyphs(thorough ? 200 : 64, Rng(1));
   Vit<accuracy::quake> one(Rng(3)), two(Rng(3));
   fit(one, few, short_run);
   short_run.threads = 2;
