@@ -135,6 +135,7 @@
 #include <spiq/exec/activate.hpp>
 #include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/early_exit.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
