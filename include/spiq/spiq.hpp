@@ -178,6 +178,7 @@
 #include <spiq/report/activity.hpp>
 #include <spiq/report/card.hpp>
 #include <spiq/report/comparison.hpp>
+#include <spiq/report/diagnose.hpp>
 #include <spiq/report/energy.hpp>
 #include <spiq/report/evaluate.hpp>
 #include <spiq/report/format.hpp>
