@@ -105,7 +105,7 @@ void add(bench::Suite& suite, const char* kernel, const std::string& implementat
 template <class Arch, class Model>
 auto fused(const Model& model) {
   return [model](Problem& p) {
-    neuron::run<Arch>(model, p.steps, p.n, p.x.data(), p.state.data(), neuron::SpikeBits(p.words.data(), p.n));
+    neuron::run<Arch>(model, p.steps, p.n, p.x.data(), p.state.data(), neuron::SpikeBits(p.words.data(), p.n, p.steps));
   };
 }
 

@@ -83,12 +83,13 @@ void run_range(const M& model, std::size_t steps, std::size_t n, std::size_t beg
   const auto work = [&]<class V>(std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
     const auto constants = detail::prepared<V>(model);
     const Comparing<typename M::compare> fire;
+    const auto own = sink;  // what it points to may be anything, as far as the compiler knows, but not its copy
     V s[M::states];
     SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) s[k] = access.template load<V>(state + static_cast<std::size_t>(k) * n + i);
     for (std::size_t t = 0; t < steps; ++t) {
       const Spike<V> spike = M::step(constants, s, access.template load<V>(x + t * n + i), fire);
-      sink(t, i, access, spike, s[0]);
+      own(t, i, access, spike, s[0]);
     }
     SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) access.store(s[k], state + static_cast<std::size_t>(k) * n + i);
@@ -106,12 +107,14 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
 /// Words of spikes of n neurons, a bit each.
 constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
 
-/// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. The
-/// bits behind the last neuron are zero.
+/// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. It
+/// clears the last word of each row first: the bits behind the last neuron are zero.
 class SpikeBits {
 public:
-  SpikeBits(std::uint64_t* words, std::size_t n)
-      : bytes_(reinterpret_cast<unsigned char*>(words)), stride_(spike_words(n) * 8), n_(n) {}
+  SpikeBits(std::uint64_t* words, std::size_t n, std::size_t steps)
+      : bytes_(reinterpret_cast<unsigned char*>(words)), stride_(spike_words(n) * 8) {
+    for (std::size_t t = 0; t < steps && n != 0; ++t) words[(t + 1) * spike_words(n) - 1] = 0;
+  }
 
   template <class Access, class S, class V>
   SPIQ_INLINE void operator()(std::size_t t, std::size_t i, Access access, const S& spike, V) const {
@@ -139,13 +142,9 @@ private:
       const std::uint32_t shifted = bits << (i % 8);
       row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
     }
-    if (i + Width >= n_) finish(row, i / 8 + (Width + 7) / 8);
-  }
-  SPIQ_INLINE void finish(unsigned char* row, std::size_t from) const {
-    for (; from < stride_; ++from) row[from] = 0;
   }
   unsigned char* bytes_;
-  std::size_t stride_, n_;
+  std::size_t stride_;
 };
 
 /// Runs `steps` steps of n neurons from currents x [steps][n]; spikes become bits [steps][spike_words(n)], state
@@ -160,7 +159,7 @@ void run(const M& model, std::size_t steps, std::size_t n, std::span<const float
   expect("currents", x.size(), steps * n);
   expect("state", state.size(), static_cast<std::size_t>(M::states) * n);
   expect("spikes", spikes.size(), steps * spike_words(n));
-  if (n != 0) run<Arch>(model, steps, n, x.data(), state.data(), SpikeBits(spikes.data(), n));
+  if (n != 0) run<Arch>(model, steps, n, x.data(), state.data(), SpikeBits(spikes.data(), n, steps));
 }
 
 }  // namespace neuron
