@@ -5,7 +5,7 @@
 //     ann_to_snn --help
 #include <CLI/CLI.hpp>
 
-#include "ann_to_snn/data.hpp"
+#include "common/images.hpp"
 #include "ann_to_snn/lowered.hpp"
 #include "ann_to_snn/networks.hpp"
 #include "ann_to_snn/options.hpp"

@@ -6,11 +6,11 @@
 //     quake_accuracy --help
 #include <CLI/CLI.hpp>
 
+#include "common/images.hpp"
 #include "quake_accuracy/baselines.hpp"
 #include "quake_accuracy/claim.hpp"
 #include "quake_accuracy/contender.hpp"
 #include "quake_accuracy/curves.hpp"
-#include "quake_accuracy/data.hpp"
 #include "quake_accuracy/options.hpp"
 #include "quake_accuracy/train.hpp"
 

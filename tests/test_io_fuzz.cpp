@@ -2,6 +2,7 @@
 // throw spiq::Error, and must not ask for memory beyond what the real file justifies.
 #include "catch.hpp"
 #include "io_samples.hpp"
+#include "own_new.hpp"
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/idx.hpp>
@@ -12,50 +13,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
-#include <new>
 #include <string>
 #include <vector>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SPIQ_TEST_OWN_NEW 0
-#endif
-#endif
-#if !defined(SPIQ_TEST_OWN_NEW)
-#if defined(__SANITIZE_ADDRESS__)
-#define SPIQ_TEST_OWN_NEW 0
-#else
-#define SPIQ_TEST_OWN_NEW 1
-#endif
-#endif
-
-namespace {
-std::size_t largest_allocation = 0;
-}
-
-#if SPIQ_TEST_OWN_NEW  // a sanitizer brings its own
-namespace {
-void* tracked(std::size_t size, std::size_t alignment) {
-  largest_allocation = std::max(largest_allocation, size);
-  void* p = std::aligned_alloc(alignment, (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-}  // namespace
-
-// Not inlined: the compiler would see free() beside its own idea of operator new, and warn.
-#define SPIQ_TEST_NOINLINE __attribute__((noinline))
-SPIQ_TEST_NOINLINE void* operator new(std::size_t size) { return tracked(size, alignof(std::max_align_t)); }
-SPIQ_TEST_NOINLINE void* operator new(std::size_t size, std::align_val_t alignment) {
-  return tracked(size, static_cast<std::size_t>(alignment));
-}
-SPIQ_TEST_NOINLINE void operator delete(void* p) noexcept { std::free(p); }
-SPIQ_TEST_NOINLINE void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-SPIQ_TEST_NOINLINE void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-SPIQ_TEST_NOINLINE void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-#endif
-
 using namespace spiq;
+using spiq_test::largest_allocation;
 using spiq_test::Bytes;
 using spiq_test::bytes_of;
 using spiq_test::TempFolder;

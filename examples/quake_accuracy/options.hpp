@@ -3,22 +3,11 @@
 
 #include <CLI/CLI.hpp>
 
-#include <spiq/core/error.hpp>
-#include <spiq/io/file.hpp>
+#include "../common/outputs.hpp"
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
-#include <system_error>
-
-// CLI11's ranges let "nan" pass: it is neither below nor above.
-inline std::string not_nan(const std::string& text) {
-  return std::isnan(std::strtod(text.c_str(), nullptr)) ? "Value " + text + " is not a number" : std::string();
-}
 
 struct Options {
   std::string dataset = "synthetic";
@@ -105,29 +94,8 @@ struct Options {
 
   // Tries every output before the work that it is for; makes the folder of the pictures. Throws spiq::Error.
   void check_outputs() const {
-    std::error_code failed;
-    std::filesystem::create_directories(out, failed);
-    if (failed || !std::filesystem::is_directory(out, failed))
-      throw spiq::Error("--out '" + out + "': expected a folder, found " +
-                        (failed ? failed.message() : std::string("something else")));
-    for (const char* picture : pictures) expect_output("--out", (std::filesystem::path(out) / picture).string(), true);
+    expect_pictures(out, pictures);
     expect_output("--json", json, true);
     expect_output("--save", save, false);
-  }
-
-private:
-  // `in_place`: written to as it is, so that a device or a pipe may stand there; else replaced by a new file.
-  static void expect_output(const std::string& option, const std::string& path, bool in_place) {
-    if (path.empty()) return;
-    std::error_code ignored;
-    const auto status = std::filesystem::status(path, ignored);
-    if (in_place && std::filesystem::is_other(status)) return;
-    if (in_place && std::filesystem::is_regular_file(status)) {
-      std::FILE* const file = std::fopen(path.c_str(), "r+b");
-      if (file == nullptr) throw spiq::Error(option + ": '" + path + "': expected a file that can be written to, found another");
-      std::fclose(file);
-      return;
-    }
-    spiq::io::naming(option, [&] { spiq::io::expect_writable(path); });
   }
 };

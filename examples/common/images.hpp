@@ -1,8 +1,5 @@
-// The images that ann_to_snn trains on and tests with.
+// The images that an example trains on and tests with, as its command line and recipe say.
 #pragma once
-
-#include "networks.hpp"
-#include "options.hpp"
 
 #include <spiq/core/error.hpp>
 #include <spiq/core/random.hpp>
@@ -24,7 +21,8 @@ inline void keep_first(spiq::ImageSet& set, std::size_t n) {
   set = set.subset(first);
 }
 
-inline spiq::ImageData load_images(const Options& options, const Recipe& recipe) {
+template <class Options, class Recipe>
+spiq::ImageData load_images(const Options& options, const Recipe& recipe) {
   const std::size_t training = options.train_images != 0 ? options.train_images : recipe.train_images;
   const std::size_t test = options.test_images != 0 ? options.test_images : recipe.test_images;
   if (options.dataset == "synthetic") {
