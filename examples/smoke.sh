@@ -10,6 +10,7 @@ for program in "$folder"/*; do
   case $name in
     ann_to_snn) set -- --quick --out "$out" --json "$out/table.json" ;;
     quake_accuracy) set -- --quick --out "$out" --json "$out/quake.json" ;;
+    neuron_zoo) set -- --out "$out/zoo.svg" ;;
     *) set -- --help ;;
   esac
   echo "$name $*"

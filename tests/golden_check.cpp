@@ -5,14 +5,10 @@
 #include "golden.hpp"
 #include "golden_container.hpp"
 #include "golden_hopfield.hpp"
-#if __has_include("golden_nnops.hpp")
+#include "golden_neuron.hpp"
 #include "golden_nnops.hpp"
-#define SPIQ_GOLDEN_NNOPS 1
-#endif
-#if __has_include("golden_qcfs.hpp")
 #include "golden_qcfs.hpp"
-#define SPIQ_GOLDEN_QCFS 1
-#endif
+#include "golden_spiking.hpp"
 
 #include <spiq/io/npz.hpp>
 
@@ -40,15 +36,10 @@ namespace fs = std::filesystem;
 
 /// Groups that the library can run; a new one is a header and a line here.
 const std::map<std::string, std::function<Result(const Case&)>>& registry() {
-  static const std::map<std::string, std::function<Result(const Case&)>> groups {
-    {"container", [](const Case& c) { return golden::run_container(c); }},
-        {"hopfield", [](const Case& c) { return golden::run_hopfield(c); }},
-#if defined(SPIQ_GOLDEN_NNOPS)
-        {"nnops", [](const Case& c) { return run_nnops(c); }},
-#endif
-#if defined(SPIQ_GOLDEN_QCFS)
-        {"qcfs", [](const Case& c) { return run_qcfs(c); }},
-#endif
+  static const std::map<std::string, std::function<Result(const Case&)>> groups{
+      {"container", golden::run_container},   {"delay", golden::run_delay},   {"encode", golden::run_encode},
+      {"hopfield", golden::run_hopfield},     {"neuron", golden::run_neuron}, {"nnops", golden::run_nnops},
+      {"plasticity", golden::run_plasticity}, {"qcfs", golden::run_qcfs},     {"surrogate", golden::run_surrogate},
   };
   return groups;
 }

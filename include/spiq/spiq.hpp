@@ -80,9 +80,19 @@
 #include <spiq/kernel/weight_lanes.hpp>
 #include <spiq/kernel/winograd.hpp>
 
+#include <spiq/neuron/backward.hpp>
+#include <spiq/neuron/charge.hpp>
+#include <spiq/neuron/delay.hpp>
+#include <spiq/neuron/dual.hpp>
+#include <spiq/neuron/encode.hpp>
+#include <spiq/neuron/fire.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
+#include <spiq/neuron/neuron.hpp>
 #include <spiq/neuron/pascal.hpp>
+#include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/qcfs.hpp>
+#include <spiq/neuron/run.hpp>
+#include <spiq/neuron/surrogate.hpp>
 
 #include <spiq/nn/activation.hpp>
 #include <spiq/nn/attention.hpp>
@@ -109,6 +119,7 @@
 #include <spiq/nn/normalization.hpp>
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/options.hpp>
+#include <spiq/nn/over_time.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/pool.hpp>
@@ -117,12 +128,14 @@
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
 #include <spiq/nn/softmax.hpp>
+#include <spiq/nn/spiking.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
 
 #include <spiq/exec/activate.hpp>
 #include <spiq/exec/attention.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/early_exit.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
@@ -144,7 +157,10 @@
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/lower/time_rules.hpp>
 #include <spiq/lower/transformer_rules.hpp>
+
+#include <spiq/plasticity/stdp.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>
@@ -162,6 +178,7 @@
 #include <spiq/report/activity.hpp>
 #include <spiq/report/card.hpp>
 #include <spiq/report/comparison.hpp>
+#include <spiq/report/diagnose.hpp>
 #include <spiq/report/energy.hpp>
 #include <spiq/report/evaluate.hpp>
 #include <spiq/report/format.hpp>

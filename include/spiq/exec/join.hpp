@@ -42,6 +42,7 @@ struct Join {
     Buffer<Emit> out;
     InternalSpikes internal;
     bool count_internal = false;
+    typename stream_of<Epilogue>::type stream;
   };
 
   [[nodiscard]] Shape output_shape() const { return out; }
@@ -51,7 +52,8 @@ struct Join {
     body.allocate(state.body, samples, in);
     shortcut.allocate(state.shortcut, samples, in);
     const auto& main = view_as<body_packing>(body.output(in, state.body));
-    detail::allocate(state.out, out, samples, epilogue.out_steps(main.steps));
+    detail::allocate(state.out, out, samples,
+                     detail::prepare_stream(epilogue, state.stream, out, samples, main.steps));
   }
 
   template <class In>
@@ -61,6 +63,7 @@ struct Join {
     SPIQ_ASSERT(main.samples == side.samples && state.out.holds(main.samples));
     detail::set_samples(state.out, main.samples);
     auto sink = detail::make_sink(epilogue, state.out, main.steps, state.count_internal ? &state.internal : nullptr);
+    detail::attach_stream(sink, state.stream);
     for (int c = 0; c < out.channels; c += vector::width) add(main, side, c, sink);
     return state.out;
   }

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@ struct SessionOptions {
   int tile = 0;          ///< samples that pass through all layers together; 0: chosen by size
   bool over_time = false;       ///< also keep the logits after every step
   bool count_internal = false;  ///< count PASCAL's internal spikes
+  bool streaming = false;       ///< for `step`: neurons keep their state from step to step
 };
 
 /// Everything that changes while a network runs: buffers, scratch, logits. Allocates once, when made.
@@ -43,10 +45,11 @@ public:
     if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
     const int threads = std::clamp(options.threads > 0 ? options.threads : max_threads(), 1, batch);
     const int share = (batch + threads - 1) / threads;
-    tile_ = std::clamp(options.tile > 0 ? options.tile : network.preferred_tile(), 1, share);
+    tile_ = options.streaming ? share : std::clamp(options.tile > 0 ? options.tile : network.preferred_tile(), 1, share);
     workers_.resize(static_cast<std::size_t>(threads));
     for (auto& worker : workers_) {
       worker.in.allocate(network.input.shape, tile_, 1);
+      if (options.streaming) enable_streaming(worker);
       network.chain.allocate(worker.state, tile_, worker.in);
       if (options.count_internal)
         count_internal(worker.state);
@@ -56,6 +59,116 @@ public:
     logits_ = Tensor<float>(Extents{static_cast<std::size_t>(batch), classes()});
     if (options.over_time)
       over_time_ = Tensor<float>(Extents{static_cast<std::size_t>(steps_), static_cast<std::size_t>(batch), classes()});
+    if (options.streaming) {
+      sums_ = Tensor<float>(logits_.extents());
+      step_logits_ = Tensor<float>(logits_.extents());
+      reset();
+    }
+  }
+
+  /// One time step: the images [n, C, H, W] of this step, one for each of the n samples in the session (all of the batch,
+  /// unless `keep` took some out). Returns the read-out [n, classes] of all steps since `reset`: T steps with the same images give what `run` gives for T, bit for bit.
+  /// Needs the option `streaming`. Never allocates. Throws on other extents.
+  const Tensor<float>& step(const Tensor<float>& images) {
+    if (!options_.streaming) SPIQ_THROW("spiq: step needs a session with the option streaming");
+    const Extents& e = images.extents();
+    if (!network_->input.accepts(e) || e[0] != samples_) raise_extents(e);
+    const std::size_t size = network_->input.shape.size(), k = classes(), share = static_cast<std::size_t>(tile_);
+    ++steps_done_;
+    // Each worker keeps the same samples from step to step.
+    parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t w = begin; w < end; ++w) {
+        const std::size_t first = w * share, last = std::min(samples_, first + share);
+        if (first >= last) continue;
+        Worker& worker = workers_[w];
+        worker.in.samples = static_cast<int>(last - first);
+        for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
+        const auto& out = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
+        for (std::size_t i = first; i < last; ++i) {
+          float* const step = step_logits_.data() + i * k;
+          network_->readout.decode(out, i - first, step, nullptr, 0);
+          for (std::size_t c = 0; c < k; ++c) {
+            sums_[i * k + c] += step[c];
+            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
+                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
+                                     : sums_[i * k + c];
+          }
+        }
+      }
+    });
+    return logits_;
+  }
+  /// What the last step alone gave, [batch, classes].
+  [[nodiscard]] const Tensor<float>& step_logits() const { return step_logits_; }
+  /// Steps since the last reset.
+  [[nodiscard]] std::size_t steps_done() const { return steps_done_; }
+  /// Goes on with some of the samples only, in the order given, which must ascend; the next step takes as many images.
+  /// For a streaming session on one thread. Throws where a sample is not in the session.
+  void keep(std::span<const std::size_t> samples) {
+    if (!options_.streaming || workers_.size() != 1)
+      SPIQ_THROW("spiq: keep needs a streaming session on one thread");
+    for (std::size_t i = 0; i < samples.size(); ++i)
+      if (samples[i] >= samples_ || (i > 0 && samples[i] <= samples[i - 1]))
+        SPIQ_THROW("session samples to keep", "ascending numbers below " + std::to_string(samples_), std::to_string(samples[i]));
+    const std::size_t k = classes();
+    for (std::size_t to = 0; to < samples.size(); ++to) std::copy_n(sums_.data() + samples[to] * k, k, sums_.data() + to * k);
+    auto move = [&](const auto& layer, const auto&, auto& own) {
+      if constexpr (requires { own.stream.values; }) {
+        const std::size_t pixels = layer.output_shape().pixels() * own.stream.stride;
+        const std::size_t states = own.stream.values.size() / std::max<std::size_t>(own.stream.rows * own.stream.stride, 1);
+        for (std::size_t s = 0; s < states; ++s)
+          for (std::size_t to = 0; to < samples.size(); ++to)
+            std::copy_n(own.stream.at(s, 0, 0) + samples[to] * pixels, pixels, own.stream.at(s, 0, 0) + to * pixels);
+      }
+    };
+    network_->chain.visit(workers_[0].in, workers_[0].state, move);
+    resize_samples(samples.size());
+  }
+  /// Neurons as before the first step, all samples of the batch.
+  void reset() {
+    resize_samples(static_cast<std::size_t>(batch_));
+    steps_done_ = 0;
+    std::fill(sums_.span().begin(), sums_.span().end(), 0.0f);
+    for (auto& worker : workers_) {
+      auto clear = [](const auto& layer, const auto&, auto& own) {
+        if constexpr (requires { layer.epilogue.reset(own.stream, 0); })
+          if (own.stream.on) layer.epilogue.reset(own.stream, layer.output_shape().channels);
+      };
+      network_->chain.visit(worker.in, worker.state, clear);
+    }
+  }
+  /// Everything that `step` goes on from: neurons, sums, number of steps. For `load_state` of a session of the same
+  /// network, batch and threads.
+  [[nodiscard]] std::vector<float> save_state() const {
+    std::vector<float> all{static_cast<float>(steps_done_), static_cast<float>(samples_)};
+    all.insert(all.end(), sums_.span().begin(), sums_.span().end());
+    for (const auto& worker : workers_) {
+      auto append = [&](const auto&, const auto&, const auto& own) {
+        if constexpr (requires { own.stream.values; }) all.insert(all.end(), own.stream.values.begin(), own.stream.values.end());
+      };
+      network_->chain.visit(worker.in, worker.state, append);
+    }
+    return all;
+  }
+  /// Throws where the state is of another size; the session then stays as it is.
+  void load_state(std::span<const float> state) {
+    const std::size_t wanted = save_state().size();
+    if (state.size() != wanted || state[1] != static_cast<float>(samples_))
+      SPIQ_THROW("session state", std::to_string(wanted) + " values", std::to_string(state.size()));
+    steps_done_ = static_cast<std::size_t>(state[0]);
+    std::size_t at = 2;
+    const auto take = [&](auto& to) {
+      std::copy_n(state.begin() + static_cast<std::ptrdiff_t>(at), to.size(), to.begin());
+      at += to.size();
+    };
+    auto sums = sums_.span();
+    take(sums);
+    for (auto& worker : workers_) {
+      auto restore = [&](const auto&, const auto&, auto& own) {
+        if constexpr (requires { own.stream.values; }) take(own.stream.values);
+      };
+      network_->chain.visit(worker.in, worker.state, restore);
+    }
   }
 
   /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]).
@@ -113,6 +226,18 @@ private:
   const auto& last_buffer(const Worker& worker) const {
     return view_as<typename Network::output_packing>(network_->chain.output(worker.in, worker.state));
   }
+  void resize_samples(std::size_t samples) {
+    samples_ = samples;
+    for (Tensor<float>* const t : {&logits_, &sums_, &step_logits_}) t->resize(Extents{samples, classes()});
+  }
+  void enable_streaming(Worker& worker) {
+    auto enable = [](const auto& layer, const auto&, auto& own) {
+      if constexpr (requires { layer.epilogue.streams; })
+        SPIQ_THROW("streaming session", "neurons that answer step by step", std::string(layer.epilogue.name));
+      if constexpr (requires { own.stream.on; }) own.stream.on = true;
+    };
+    network_->chain.visit(worker.in, worker.state, enable);
+  }
   void count_internal(typename Network::Chain::State& state) {
     auto enable = [](const auto&, const auto&, auto& own) {
       if constexpr (requires { own.count_internal; }) own.count_internal = true;
@@ -150,6 +275,8 @@ private:
   std::vector<Worker> workers_;
   Tensor<float> logits_;
   Tensor<float> over_time_;
+  Tensor<float> sums_, step_logits_;  ///< of a streaming session
+  std::size_t steps_done_ = 0, samples_ = 0;
 };
 
 /// What `lower` returns: constant while it runs, so any number of sessions and threads may share it.

@@ -2,10 +2,12 @@
 /// Epilogues with a neuron: all steps of a tile are processed before the next, spikes leave as bits or counts.
 #pragma once
 
+#include <spiq/core/storage.hpp>
 #include <spiq/exec/epilogue.hpp>
 #include <spiq/kernel/unpack.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
 #include <spiq/neuron/pascal.hpp>
+#include <spiq/neuron/run.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -16,6 +18,23 @@
 SPIQ_BEGIN_NAMESPACE
 
 namespace exec {
+
+/// State of a layer's neurons between steps that come one at a time: [state][row][stride], rows as those of the output.
+template <class T>
+struct Stream {
+  AlignedVector<T> values;
+  std::size_t rows = 0, stride = 0;
+  bool on = false;
+
+  void allocate(std::size_t states, std::size_t row_count, int channels) {
+    rows = row_count;
+    stride = round_up<std::size_t>(static_cast<std::size_t>(channels), 64);
+    values.assign(states * rows * stride, T{});
+  }
+  [[nodiscard]] T* at(std::size_t state, std::size_t row, int channel) {
+    return values.data() + (state * rows + row) * stride + channel;
+  }
+};
 
 namespace detail {
 
@@ -43,6 +62,7 @@ struct IntegrateFireSink : StagedSink<IntegrateFireSink<T>, T> {
   Buffer<packing::by_channel>* out;
   const T *bias, *theta, *initial;
   int in_steps, out_steps;
+  Stream<T>* stream = nullptr;
   alignas(64) T membrane[max_tile_channels];
 
   template <class V>
@@ -59,7 +79,12 @@ struct IntegrateFireSink : StagedSink<IntegrateFireSink<T>, T> {
       for (int i = 0; i < at.rows; ++i) {
         const std::size_t row = at.row + static_cast<std::size_t>(i);
         const V current = V::load(tile + i * width + c) + b;
-        if (held) {
+        if (stream != nullptr) {
+          T* const at_rest = stream->at(0, row, channel);
+          v = V::load(at_rest);
+          kernel::store_spikes(out->row(row), channel, lanes, neuron::IntegrateFire::step(v, current, th).bits());
+          v.store(at_rest);
+        } else if (held) {
           v = start;
           for (int s = 0; s < out_steps; ++s)
             kernel::store_spikes(out->row(row * static_cast<std::size_t>(out_steps) + static_cast<std::size_t>(s)),
@@ -71,6 +96,56 @@ struct IntegrateFireSink : StagedSink<IntegrateFireSink<T>, T> {
         }
       }
       v.store(membrane + c);
+    }
+  }
+};
+
+/// Any model of neuron/neuron.hpp; its states lie channel by channel, each `max_tile_channels` long.
+template <neuron::Model M>
+struct ModelSink : StagedSink<ModelSink<M>, float> {
+  static constexpr std::size_t states = static_cast<std::size_t>(M::states);
+  Buffer<packing::by_channel>* out;
+  const float* bias;
+  const M* model;
+  int in_steps, out_steps;
+  Stream<float>* stream = nullptr;
+  alignas(64) float state[states][max_tile_channels];
+
+  template <class V>
+  SPIQ_NOINLINE void process(const float* tile, int width, kernel::TileAt at) noexcept {
+    const bool held = in_steps == 1 && out_steps > 1;  // direct coding: the same current at every step
+    const auto constants = neuron::detail::prepared<V>(*model);
+    const auto initial = model->initial_state();
+    const neuron::Comparing<typename M::compare> fire;
+    for (int c = 0; c < at.channels; c += V::width) {
+      const int channel = at.channel + c;
+      const int lanes = std::min(V::width, at.channels - c);
+      const V b = V::load(bias + channel);
+      V v[states];
+      const auto start = [&] {
+        for (std::size_t k = 0; k < states; ++k) v[k] = V::broadcast(initial[k]);
+      };
+      for (std::size_t k = 0; k < states; ++k) v[k] = V::load(state[k] + c);
+      int t = static_cast<int>(at.row % static_cast<std::size_t>(in_steps));
+      for (int i = 0; i < at.rows; ++i) {
+        const std::size_t row = at.row + static_cast<std::size_t>(i);
+        const V current = V::load(tile + i * width + c) + b;
+        if (stream != nullptr) {
+          for (std::size_t k = 0; k < states; ++k) v[k] = V::load(stream->at(k, row, channel));
+          kernel::store_spikes(out->row(row), channel, lanes, M::step(constants, v, current, fire).fired.bits());
+          for (std::size_t k = 0; k < states; ++k) v[k].store(stream->at(k, row, channel));
+        } else if (held) {
+          start();
+          for (int s = 0; s < out_steps; ++s)
+            kernel::store_spikes(out->row(row * static_cast<std::size_t>(out_steps) + static_cast<std::size_t>(s)),
+                                 channel, lanes, M::step(constants, v, current, fire).fired.bits());
+        } else {
+          if (t == 0) start();
+          kernel::store_spikes(out->row(row), channel, lanes, M::step(constants, v, current, fire).fired.bits());
+          t = t + 1 == in_steps ? 0 : t + 1;
+        }
+      }
+      for (std::size_t k = 0; k < states; ++k) v[k].store(state[k] + c);
     }
   }
 };
@@ -145,6 +220,13 @@ struct Fire {
   PerChannel<T> bias, theta, initial;
   int steps = 1;
 
+  /// Memory between steps, and its contents before the first.
+  using stream_type = Stream<T>;
+  static constexpr std::size_t stream_states = 1;
+  void reset(Stream<T>& stream, int channels) const {
+    for (std::size_t r = 0; r < stream.rows; ++r) std::copy_n(initial.data(), channels, stream.at(0, r, 0));
+  }
+
   [[nodiscard]] int out_steps(int) const { return steps; }
   /// Updates of one neuron for one input: one a step.
   [[nodiscard]] int updates(int) const { return steps; }
@@ -162,12 +244,47 @@ struct Fire {
   }
 };
 
+/// Neurons of any model over T steps, spikes of amplitude 1; otherwise as `Fire`.
+template <neuron::Model M>
+struct FireModel {
+  using emits = Packings<packing::by_channel>;
+  using admits = Packings<packing::real, packing::levels, packing::by_channel>;
+  static constexpr const char* name = "neuron";
+  PerChannel<float> bias;
+  M model;
+  int steps = 1;
+
+  using stream_type = Stream<float>;
+  static constexpr std::size_t stream_states = static_cast<std::size_t>(M::states);
+  void reset(Stream<float>& stream, int) const {
+    const auto initial = model.initial_state();
+    for (std::size_t k = 0; k < stream_states; ++k)
+      std::fill_n(stream.at(k, 0, 0), stream.rows * stream.stride, initial[k]);
+  }
+
+  [[nodiscard]] int out_steps(int) const { return steps; }
+  [[nodiscard]] int updates(int) const { return steps; }
+  template <class Emit>
+  [[nodiscard]] auto sink(Buffer<Emit>& out, int in_steps, InternalSpikes*) const {
+    static_assert(std::is_same_v<Emit, packing::by_channel>);
+    detail::ModelSink<M> s;
+    s.out = &out;
+    s.bias = bias.data();
+    s.model = &model;
+    s.in_steps = in_steps;
+    s.out_steps = steps;
+    return s;
+  }
+};
+
 /// PASCAL neurons of L = `levels` output steps, started at theta / 2 + bias (the whole bias in the first slice).
 /// `Emits` is what the form of the network allows: counts, spikes, or both (the negotiation picks).
 template <class T, class Emits = Packings<packing::counts, packing::by_channel>>
 struct PascalFire {
   using emits = Emits;
   using admits = any_packing;
+  /// It answers when it has seen all steps, not step by step.
+  static constexpr bool streams = false;
   static constexpr const char* name = "pascal";
   PerChannel<T> theta, initial;
   int levels = 1;
@@ -186,6 +303,20 @@ struct PascalFire {
     s.internal = internal;
     return s;
   }
+};
+
+/// The stream of an epilogue; none where it keeps nothing between steps.
+struct NoStream {
+  bool on = false;
+};
+template <class Epilogue>
+struct stream_of {
+  using type = NoStream;
+};
+template <class Epilogue>
+  requires requires { typename Epilogue::stream_type; }
+struct stream_of<Epilogue> {
+  using type = typename Epilogue::stream_type;
 };
 
 /// Steps that a buffer of packing P holds for an epilogue of `steps` output steps: counts are summed over time.

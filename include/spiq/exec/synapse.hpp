@@ -60,6 +60,19 @@ void allocate(Buffer<packing::fanout<A, B>>& buffer, const Shape& shape, int sam
   allocate(buffer.first, shape, samples, steps);
   allocate(buffer.second, shape, samples, steps);
 }
+/// Memory for the neurons of a layer that runs step by step; it emits one step at a time.
+template <class Epilogue, class S>
+int prepare_stream(const Epilogue& epilogue, S& stream, const Shape& shape, int samples, int in_steps) {
+  if (!stream.on) return epilogue.out_steps(in_steps);
+  if constexpr (requires { Epilogue::stream_states; })
+    stream.allocate(Epilogue::stream_states, static_cast<std::size_t>(samples) * shape.pixels(), shape.channels);
+  return 1;
+}
+template <class Sink, class S>
+void attach_stream(Sink& sink, S& stream) noexcept {
+  if constexpr (requires { sink.stream = &stream; })
+    if (stream.on) sink.stream = &stream;
+}
 template <class P>
 void set_samples(Buffer<P>& buffer, int samples) noexcept {
   buffer.samples = samples;
@@ -88,6 +101,7 @@ struct Synapse {
     typename Product::Scratch scratch;
     InternalSpikes internal;
     bool count_internal = false;
+    typename stream_of<Epilogue>::type stream;
   };
 
   [[nodiscard]] Shape output_shape() const { return product.geometry().out(); }
@@ -95,7 +109,8 @@ struct Synapse {
   template <class In>
   void allocate(State& state, int samples, const In& in) const {
     const auto& taken = view_as<Take>(in);
-    detail::allocate(state.out, output_shape(), samples, epilogue.out_steps(taken.steps));
+    detail::allocate(state.out, output_shape(), samples,
+                     detail::prepare_stream(epilogue, state.stream, output_shape(), samples, taken.steps));
     state.scratch = product.scratch(taken.steps);
   }
   template <class In>
@@ -104,6 +119,7 @@ struct Synapse {
     SPIQ_ASSERT(state.out.holds(taken.samples));
     detail::set_samples(state.out, taken.samples);
     auto sink = detail::make_sink(epilogue, state.out, taken.steps, state.count_internal ? &state.internal : nullptr);
+    detail::attach_stream(sink, state.stream);
     product.run(taken, 0, taken.samples, sink, state.scratch);
     return state.out;
   }

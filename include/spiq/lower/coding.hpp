@@ -7,6 +7,7 @@
 #include <spiq/lower/context.hpp>
 #include <spiq/lower/fold.hpp>
 #include <spiq/lower/target.hpp>
+#include <spiq/neuron/neuron.hpp>
 #include <spiq/nn/activation.hpp>
 
 #include <cmath>
@@ -22,6 +23,15 @@ namespace lowering {
 
 /// Time steps that counts of spikes can hold.
 inline constexpr int most_steps = 65535;
+
+/// Neurons with a model of their own: what `Spiking` layers become while they are lowered.
+template <neuron::Model M>
+struct SpikingNumbers {
+  M model;
+  int steps;
+};
+template <class A>
+inline constexpr bool is_spiking = requires(const A& a) { a.model; };
 
 template <class Activation>
 inline constexpr bool is_qcfs = requires(const Activation& a) { a.lambda; a.levels; };
@@ -111,7 +121,7 @@ struct Coding<target::Float> {
   static constexpr const char* name = "float";
   static constexpr bool spiking = false;
   template <class A>
-  static constexpr bool supports = true;
+  static constexpr bool supports = !is_spiking<A>;
 
   template <class A>
   static double threshold(const A& a) {
@@ -200,6 +210,40 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
     c.amplitude = a.lambda;
     c.channel_amplitude.clear();
     c.max_level = t.conversion.steps;
+    c.max_word = 1;
+  }
+};
+
+template <>
+struct Coding<target::Spiking<conversion::Trained>> {
+  using numbers = F32Numbers;
+  using output = signal::discrete;
+  using target_type = target::Spiking<conversion::Trained>;
+  static constexpr bool bias_once = false;
+  static constexpr auto timing = exec::JoinTiming::per_step;
+  static constexpr auto decoding = exec::Decoding::mean;
+  static constexpr const char* name = "spiking_trained";
+  static constexpr bool spiking = true;
+  template <class A>
+  static constexpr bool supports = is_spiking<A>;
+
+  template <class A>
+  static double threshold(const A& a) {
+    if constexpr (requires { a.model.threshold; })
+      return a.model.threshold;
+    else
+      return 0;
+  }
+  template <class M>
+  static exec::FireModel<M> epilogue(const target_type&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
+    return {exec::PerChannel<float>(w.bias, 0.0F), a.model, a.steps};
+  }
+  template <class M>
+  static void after(const target_type&, const SpikingNumbers<M>& a, Context& c) {
+    c.steps = a.steps;
+    c.amplitude = 1;
+    c.channel_amplitude.clear();
+    c.max_level = a.steps;
     c.max_word = 1;
   }
 };

@@ -30,6 +30,8 @@ struct Context {
   int max_word = 0;           ///< largest unit count in one stored word: of one step, or of all where counts may travel
   int word_limit = 255;       ///< what a stored word holds: spikes and levels are bytes, centred image bytes int16
   std::string prefix;         ///< "4.body."
+  std::vector<std::string> paths{};  ///< of the layers one by one, where they do not lie in one list; else empty
+  int time_steps = 1;         ///< that neurons fire for
 
   [[nodiscard]] double amplitude_of(int channel) const {
     return channel_amplitude.empty() ? amplitude : channel_amplitude[static_cast<std::size_t>(channel)];

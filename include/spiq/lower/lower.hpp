@@ -4,6 +4,7 @@
 
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
+#include <spiq/lower/time_rules.hpp>
 #include <spiq/lower/transformer_rules.hpp>
 #include <spiq/nn/network.hpp>
 
@@ -79,33 +80,44 @@ auto finish(PackOf<std::index_sequence<I...>, D...>& all, exec::InputStage input
       std::move(input), std::move(chain), readout, Coding<Target>::name, Coding<Target>::spiking};
 }
 
+/// Lowers a list of layers.
+template <class Arch, class Net, class Target, class Layers>
+auto lower_layers(const Net& net, const Target& target, const Layers& layers, Context context) {
+  using coding = Coding<Target>;
+  using numbers = typename coding::numbers;
+  using input_signal = std::conditional_t<numbers::exact, signal::discrete, signal::real>;
+  if constexpr (!plan_t<Target, input_signal, Layers>::complete) {
+    return Refused{};
+  } else {
+    if constexpr (requires { coding::check(target); }) coding::check(target);
+    context.shape = net.in;
+    exec::InputStage input;
+    set_input<numbers>(input, context, net.normalization);
+    auto all = drafts<Arch, Target, input_signal>(target, context, layers);
+    exec::Readout readout;
+    readout.classes = static_cast<int>(context.shape.size());
+    readout.unit = last_unit(all);
+    readout.decoding = coding::decoding;
+    return finish<numbers, Target>(all, std::move(input), readout);
+  }
+}
+
 }  // namespace lowering
 
 /// Lowers a trained network for a target: folds, chooses packings, packs weights for architecture Arch.
 /// The result is constant while it runs and independent of `net`. Throws spiq::Error where a number of the network
-/// cannot be represented in the target (one that is not finite, a threshold that is not positive, an input mean or sums that do not fit exact
-/// arithmetic, a pooling sum above 255).
+/// cannot be represented in the target (one that is not finite, a threshold that is not positive, an input mean or sums
+/// that do not fit exact arithmetic, a pooling sum above 255).
 /// A layer without a rule for the target is a compile-time error that names both.
 template <class Arch = simd::best, class Net, class Target>
 auto lower(const Net& net, const Target& target) {
-  using coding = lowering::Coding<Target>;
-  using numbers = typename coding::numbers;
   using layers = std::remove_cvref_t<decltype(net.layers)>;
-  using input_signal = std::conditional_t<numbers::exact, signal::discrete, signal::real>;
-  if constexpr (!lowering::plan_t<Target, input_signal, layers>::complete) {
-    return lowering::Refused{};
+  lowering::Context context;
+  if constexpr (std::is_same_v<Target, target::Spiking<conversion::Trained>> && lowering::times<layers> == 1) {
+    const auto flat = lowering::unfolded(net.layers, context);
+    return lowering::lower_layers<Arch>(net, target, flat, context);
   } else {
-    if constexpr (requires { coding::check(target); }) coding::check(target);
-    lowering::Context context;
-    context.shape = net.in;
-    exec::InputStage input;
-    lowering::set_input<numbers>(input, context, net.normalization);
-    auto all = lowering::drafts<Arch, Target, input_signal>(target, context, net.layers);
-    exec::Readout readout;
-    readout.classes = static_cast<int>(context.shape.size());
-    readout.unit = lowering::last_unit(all);
-    readout.decoding = coding::decoding;
-    return lowering::finish<numbers, Target>(all, std::move(input), readout);
+    return lowering::lower_layers<Arch>(net, target, net.layers, context);
   }
 }
 

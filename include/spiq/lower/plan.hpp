@@ -126,7 +126,8 @@ using plan_t = decltype(make_plan<Target, Signal, P, 0>());
 
 template <class Arch, class Target, class P, std::size_t I, std::size_t N, class Signal>
 auto draft_step(const Target& target, Context& context, const P& layers, Step<I, N, Signal>) {
-  const std::string path = context.prefix + std::to_string(Kept<P>::index[I]);
+  const std::size_t number = Kept<P>::index[I];
+  const std::string path = context.paths.empty() ? context.prefix + std::to_string(number) : context.paths[number];
   return [&]<std::size_t... J>(std::index_sequence<J...>) {
     return WindowRule<Target, Signal, P, I, std::index_sequence<J...>>::template apply<Arch>(
         target, context, path, get<Kept<P>::index[I + J]>(layers)...);

@@ -11,6 +11,7 @@
 #include <spiq/nn/nonlinear.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/seq.hpp>
+#include <spiq/nn/spiking.hpp>
 
 #include <cmath>
 #include <string>
@@ -41,8 +42,12 @@ struct SmoothNumbers {
   Function function;
 };
 template <class A>
-auto numbers_of_activation(const A& a, const std::string& path) {
-  if constexpr (is_qcfs<A>) {
+auto numbers_of_activation(const A& a, const std::string& path, int steps) {
+  if constexpr (is_spiking<A>) {
+    for (const float v : a.model.parameters())
+      if (!std::isfinite(v)) SPIQ_THROW("layer " + path + ": parameters of its neurons", "finite numbers", std::to_string(v));
+    return SpikingNumbers<std::remove_cvref_t<decltype(a.model)>>{a.model, steps};
+  } else if constexpr (is_qcfs<A>) {
     if (!(a.lambda > 0.0F) || !std::isfinite(a.lambda))
       SPIQ_THROW("layer " + path + ": threshold of its Qcfs activation", "a positive finite number",
                  std::to_string(a.lambda));
@@ -98,7 +103,7 @@ auto draft_store(const Target&, Context& c, const std::string& path, kernel::Fol
 template <class Arch, class Target, class A>
 auto draft_activation(const Target& t, Context& c, const std::string& path, kernel::FoldedWeights w, const A& layer) {
   using numbers = typename Coding<Target>::numbers;
-  const auto a = numbers_of_activation(layer, path);
+  const auto a = numbers_of_activation(layer, path, c.time_steps);
   const double threshold = Coding<Target>::threshold(a);
   if constexpr (numbers::exact) choose_units({{&w, {}, c.max_level}}, threshold, a.levels, "layer " + path);
   SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
@@ -193,6 +198,19 @@ struct Rule<Target, Signal, ReLU> {
   using refusal = relu_refused<ReLU, Target>;
 };
 
+template <class Layer, class Target>
+struct spiking_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: Spiking layers run as they were trained, over the steps of their OverTime: lower to "
+                "target::Spiking{conversion::Trained{}}");
+};
+template <class Target, class Signal, neuron::Model M, class Surrogate, class... Options>
+  requires(!Spikable<Spiking<M, Surrogate, Options...>, Target>)
+struct Rule<Target, Signal, Spiking<M, Surrogate, Options...>> {
+  static constexpr bool exists = false;
+  using refusal = spiking_refused<Spiking<M, Surrogate, Options...>, Target>;
+};
+
 /// Residual join: both branches' currents meet in the neuron behind.
 template <class Arch, class Target, class Signal, class R, class Make>
 auto draft_join(const Target& t, Context& c, const std::string& path, const R& residual, Make make, double threshold,
@@ -268,7 +286,7 @@ struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
-    const auto a = numbers_of_activation(layer, path);
+    const auto a = numbers_of_activation(layer, path, c.time_steps);
     int levels = 0;
     if constexpr (requires { a.levels; }) levels = a.levels;
     using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;

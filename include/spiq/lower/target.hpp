@@ -38,6 +38,9 @@ struct Qcfs {
 template <class Arithmetic = arithmetic::f32, class Form = form::counts>
 struct Pascal {};
 
+/// No conversion: spiking layers run as the neurons that they were trained as, over the steps of their `OverTime`.
+struct Trained {};
+
 }  // namespace conversion
 
 namespace target {

@@ -135,7 +135,7 @@ namespace nn {
 
 /// BatchNorm followed by an activation: the value between them is computed again in the backward pass, not stored.
 template <class A>
-  requires requires { requires A::activation; }
+  requires requires(const A a) { requires A::activation; a.function(); }
 struct Fusion<BatchNorm, A> {
   static constexpr bool exists = true;
   static void forward(const BatchNorm& norm, const A& activation, const float* x, float* y, std::size_t samples,

@@ -12,7 +12,9 @@
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/network.hpp>
 #include <spiq/nn/nonlinear.hpp>
+#include <spiq/nn/over_time.hpp>
 #include <spiq/nn/pool.hpp>
 #include <spiq/nn/position_embedding.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/softmax.hpp>
+#include <spiq/nn/spiking.hpp>

@@ -22,6 +22,8 @@ struct Pass {
   int threads = 0;    ///< 0: as many as OpenMP would use; never changes a result
   Rng rng{};          ///< of this step; layers take streams of it
   bool pack = true;   ///< weights may have changed since this cache saw them last
+  int steps = 1;      ///< time steps that the samples hold, time first: sample t * batch + b
+  bool fresh = true;  ///< false: neurons go on from the state that the last forward pass left in the cache
   bool bias_cancels = false;  ///< set by Seq: a BatchNorm behind this layer takes any bias away again
 
   [[nodiscard]] bool training() const { return mode == Mode::train; }

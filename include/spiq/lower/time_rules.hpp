@@ -1,0 +1,79 @@
+/// @file
+/// The body of an `OverTime` joins the list of layers around it: an executable network runs all steps of a layer at once.
+#pragma once
+
+#include <spiq/lower/rules.hpp>
+#include <spiq/nn/over_time.hpp>
+
+#include <cstddef>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+SPIQ_BEGIN_NAMESPACE
+
+namespace lowering {
+
+template <class L>
+inline constexpr bool is_time = false;
+template <class Body, class... Options>
+inline constexpr bool is_time<OverTime<Body, Options...>> = true;
+
+template <class P>
+inline constexpr int times = 0;
+template <std::size_t... I, class... L>
+inline constexpr int times<PackOf<std::index_sequence<I...>, L...>> = (0 + ... + (is_time<L> ? 1 : 0));
+
+/// Pointers to a layer, or to those of the body of an `OverTime`.
+template <class L>
+auto unfold(const L& layer) {
+  if constexpr (is_time<L>) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return std::tuple(&get<I>(layer.body.layers)...);
+    }(std::make_index_sequence<L::body_type::size>{});
+  } else {
+    return std::tuple(&layer);
+  }
+}
+/// Copies of all layers in one list, those of a body in place of their `OverTime`; paths and time steps go to the
+/// context. Throws where steps were set that make no sense.
+template <std::size_t... I, class... L>
+auto unfolded(const PackOf<std::index_sequence<I...>, L...>& layers, Context& context) {
+  const auto note = [&]<class T>(const T& layer, std::size_t position) {
+    const std::string path = std::to_string(position);
+    if constexpr (!is_time<T>) {
+      context.paths.push_back(path);
+    } else {
+      static_assert(!T::options::poisson && !T::options::frames && !T::options::last,
+                    "spiq: lowering takes OverTime with DirectInput and MeanOverTime");
+      if (layer.steps < 1 || layer.steps > most_steps)
+        SPIQ_THROW("lowering: OverTime", "1 to " + std::to_string(most_steps) + " time steps", std::to_string(layer.steps));
+      context.time_steps = layer.steps;
+      for (std::size_t k = 0; k < T::body_type::size; ++k) context.paths.push_back(path + ".body." + std::to_string(k));
+    }
+  };
+  (note(get<I>(layers), I), ...);
+  auto pointers = std::tuple_cat(unfold(get<I>(layers))...);
+  return [&]<std::size_t... J>(std::index_sequence<J...>) {
+    return Pack<std::remove_cvref_t<decltype(*std::get<J>(pointers))>...>{{*std::get<J>(pointers)}...};
+  }(std::make_index_sequence<std::tuple_size_v<decltype(pointers)>>{});
+}
+template <class P>
+using unfolded_t = decltype(unfolded(std::declval<const P&>(), std::declval<Context&>()));
+
+template <class Layer, class Target>
+struct time_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: OverTime is lowered once in a network, not inside a Residual, to "
+                "target::Spiking{conversion::Trained{}}");
+};
+template <class Target, class Signal, class Body, class... Options>
+struct Rule<Target, Signal, OverTime<Body, Options...>> {
+  static constexpr bool exists = false;
+  using refusal = time_refused<OverTime<Body, Options...>, Target>;
+};
+
+}  // namespace lowering
+
+SPIQ_END_NAMESPACE

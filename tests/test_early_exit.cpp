@@ -1,0 +1,83 @@
+// Early exit: worked examples, agreement of the running form with the one computed afterwards, calibration.
+#include "catch.hpp"
+#include "lower_networks.hpp"
+
+#include <spiq/exec/early_exit.hpp>
+
+using namespace spiq_test;
+
+namespace {
+/// Means over the steps so far of outputs y [T][classes] of one image.
+Tensor<float> means(const std::vector<std::vector<float>>& y) {
+  Tensor<float> over_time(Extents{y.size(), 1, y[0].size()});
+  for (std::size_t t = 0; t < y.size(); ++t)
+    for (std::size_t c = 0; c < y[0].size(); ++c) {
+      float sum = 0;
+      for (std::size_t s = 0; s <= t; ++s) sum += y[s][c];
+      over_time[t * y[0].size() + c] = sum / static_cast<float>(t + 1);
+    }
+  return over_time;
+}
+}  // namespace
+
+TEST_CASE("the worked example: confidence, entropy, sum and mean", "[exit]") {
+  const Tensor<float> over_time = means({{0.5f, 0.4f, 0.1f}, {1.2f, 0.2f, 0}, {2, 0.1f, -0.3f}, {2.5f, 0, -0.5f}});
+  const double confidence[] = {0.388326, 0.651564, 0.934554, 0.994931}, entropy[] = {0.987763, 0.798673, 0.255822, 0.031279};
+  std::vector<double> p;
+  for (std::size_t t = 0; t < 4; ++t) {
+    const std::span<const float> row(over_time.data() + 3 * t, 3);
+    CHECK(std::abs(exec::sureness<exit_rule::Confidence>(row, t + 1, {.sum = true}, p) - confidence[t]) < 2e-6);
+    CHECK(std::abs(1 - exec::sureness<exit_rule::Entropy>(row, t + 1, {.sum = true}, p) - entropy[t]) < 2e-6);
+    CHECK(exec::sureness<exit_rule::Confidence>(row, t + 1, {}, p) <= 0.70);
+  }
+  CHECK(exits_of(over_time, {.threshold = 0.9, .sum = true}).steps[0] == 3);
+  CHECK(exits_of<exit_rule::Entropy>(over_time, {.threshold = 0.7, .sum = true}).steps[0] == 3);
+  CHECK(exits_of(over_time, {.threshold = 1.5}).steps[0] == 4);
+  CHECK(exits_of(over_time, {.threshold = 0}).steps[0] == 1);
+}
+
+TEST_CASE("average exit time", "[exit]") {
+  const std::size_t right[] = {80, 90, 95};
+  CHECK(std::abs(average_exit_time(right, 100) - 1.30) < 1e-12);
+}
+
+TEST_CASE("images that leave early answer as they would have, and the others too", "[exit]") {
+  using N = Network<Input<8, 8, 1>, Conv2d<16, 3>, Qcfs<4>, AvgPool<2>, Conv2d<16, 3>, Qcfs<4>, Flatten, Linear<4>>;
+  auto net = make_network<N>(6);
+  for (float& w : net.template layer<6>().weight.span()) w *= 6;  // outputs far enough apart that some are sure
+  const auto images = make_images<N>(37, 3);
+  const auto lowered = lower(net, target::Spiking{conversion::Qcfs{.steps = 12}});
+  auto session = lowered.session(37, {.threads = 1, .over_time = true});
+  session.run(images);
+  std::size_t different = 0;
+  for (const double threshold : {0.4, 0.6, 0.8}) {
+    const Exits expected = exits_of(session.logits_over_time(), {.threshold = threshold});
+    const Exits found = early_exit(lowered, images, 12, {.threshold = threshold}, 10);
+    CHECK(found.steps == expected.steps);
+    CHECK(found.predictions == expected.predictions);
+    different += found.mean_steps() > 1 && found.mean_steps() < 12 ? 1 : 0;
+  }
+  CHECK(different > 0);
+  const auto pascal = lower(net, target::Spiking{conversion::Pascal{}});
+  CHECK_THROWS_AS(early_exit(pascal, images, 4), Error);
+  CHECK_THROWS_AS(early_exit(lowered, images, 0), Error);
+  CHECK_THROWS_AS(early_exit(lowered, images, 4, {.temperature = 0}), Error);
+}
+
+TEST_CASE("calibration takes the fewest steps that lose nothing; an oracle needs no more", "[exit]") {
+  // Image 0 is right at once, image 1 from step 3 on, image 2 never.
+  Tensor<float> over_time(Extents{4, 3, 2});
+  const std::vector<int> labels{0, 0, 0};
+  const float first[] = {3, 3, 3, 3}, second[] = {-0.2f, -0.1f, 1, 2}, third[] = {-3, -3, -3, -3};
+  for (std::size_t t = 0; t < 4; ++t) {
+    over_time[(t * 3 + 0) * 2] = first[t];
+    over_time[(t * 3 + 1) * 2] = second[t];
+    over_time[(t * 3 + 2) * 2] = third[t];
+  }
+  const ExitPoint point = calibrate_exit(over_time, labels);
+  CHECK(std::abs(point.accuracy - 2.0 / 3) < 1e-12);
+  CHECK(std::abs(point.mean_steps - (1 + 3 + 1) / 3.0) < 1e-12);
+  const ExitPoint oracle = exit_oracle(over_time, labels);
+  CHECK(std::abs(oracle.accuracy - 2.0 / 3) < 1e-12);
+  CHECK(std::abs(oracle.mean_steps - (1 + 3 + 4) / 3.0) < 1e-12);
+}
