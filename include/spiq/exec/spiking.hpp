@@ -217,6 +217,7 @@ struct Fire {
   /// Not counts: the order of spikes in time matters.
   using admits = Packings<packing::real, packing::pixels, packing::levels, packing::by_channel, packing::sums>;
   static constexpr const char* name = "integrate_fire";
+  static constexpr bool fires = true;
   PerChannel<T> bias, theta, initial;
   int steps = 1;
 
@@ -250,6 +251,7 @@ struct FireModel {
   using emits = Packings<packing::by_channel>;
   using admits = Packings<packing::real, packing::levels, packing::by_channel>;
   static constexpr const char* name = "neuron";
+  static constexpr bool fires = true;
   PerChannel<float> bias;
   M model;
   int steps = 1;
@@ -286,6 +288,7 @@ struct PascalFire {
   /// It answers when it has seen all steps, not step by step.
   static constexpr bool streams = false;
   static constexpr const char* name = "pascal";
+  static constexpr bool fires = true;
   PerChannel<T> theta, initial;
   int levels = 1;
 

@@ -4,6 +4,7 @@
 
 #include <spiq/core/tensor.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -50,6 +51,14 @@ struct ImageSet {
       for (const std::uint8_t byte : image(indices[i])) *to++ = static_cast<float>(byte) / 255.0f;
       out_labels[i] = labels[indices[i]];
     }
+  }
+
+  /// The first n images, all of them without n, as floats byte / 255, [n, C, H, W].
+  [[nodiscard]] Tensor<float> floats(std::size_t n = SIZE_MAX) const {
+    n = std::min(n, size());
+    Tensor<float> out(Extents{n, images.extent(1), images.extent(2), images.extent(3)});
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(images[i]) / 255.0f;
+    return out;
   }
 
   /// The images of these indices as a set of their own (a validation split, for instance).

@@ -85,6 +85,7 @@ template <class A>
 void describe_activation(exec::LayerInfo& info, double threshold, const A& a) {
   info.threshold = threshold;
   if constexpr (requires { a.levels; }) info.levels = a.levels;
+  if constexpr (is_spiking<A>) info.levels = a.steps;
 }
 
 /// A product without an activation: currents.

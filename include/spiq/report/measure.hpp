@@ -53,7 +53,7 @@ NetworkTraits network_traits(const Network& network) {
   auto look = [&]<class Layer>(const Layer& layer) {
     if constexpr (detail::layer_spikes<Layer>()) {
       t.timesteps = std::max(t.timesteps, layer.epilogue.out_steps(layer.info.in_steps));
-      t.pascal |= detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>::pascal;
+      t.pascal |= detail::answers_at_end<std::remove_cvref_t<decltype(layer.epilogue)>>;
     }
     if constexpr (detail::WithProduct<Layer>) {
       using Product = std::remove_cvref_t<decltype(layer.product)>;

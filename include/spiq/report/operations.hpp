@@ -28,21 +28,11 @@ struct LayerOperations {
 };
 
 namespace detail {
+/// Its neurons fire; they answer only when they have seen all steps.
 template <class Epilogue>
-struct NeuronOf {
-  static constexpr bool spikes = false;
-  static constexpr bool pascal = false;
-};
-template <class T>
-struct NeuronOf<exec::Fire<T>> {
-  static constexpr bool spikes = true;
-  static constexpr bool pascal = false;
-};
-template <class T, class Emits>
-struct NeuronOf<exec::PascalFire<T, Emits>> {
-  static constexpr bool spikes = true;
-  static constexpr bool pascal = true;
-};
+inline constexpr bool fires = requires { requires Epilogue::fires; };
+template <class Epilogue>
+inline constexpr bool answers_at_end = requires { requires !Epilogue::streams; };
 template <class Layer>
 concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
 template <class Layer>
@@ -51,7 +41,7 @@ concept WithProduct = requires(const Layer& layer) { layer.product; };
 template <class Layer>
 constexpr bool layer_spikes() {
   if constexpr (WithEpilogue<Layer>)
-    return NeuronOf<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>::spikes;
+    return fires<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>;
   else
     return false;
 }
@@ -157,13 +147,13 @@ private:
       row.mac += static_cast<std::uint64_t>(state.out.samples) * layer.info.macs;
     }
     if constexpr (detail::layer_spikes<Layer>()) {
-      using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;
+      using Epilogue = std::remove_cvref_t<decltype(layer.epilogue)>;
       const auto& buffer = detail::any_part(state.out);
       const auto samples = static_cast<std::size_t>(buffer.samples);
       // Counts do not show the steps that they stand for; the layer knows them.
       const auto updates = static_cast<std::size_t>(layer.epilogue.updates(layer.info.in_steps));
       row.neurons = buffer.shape.size();
-      row.latency = Neuron::pascal ? updates : 0;
+      row.latency = detail::answers_at_end<Epilogue> ? updates : 0;
       row.updates += samples * row.neurons * updates;
       detail::for_each_active(buffer, samples, [&](std::size_t, std::size_t, unsigned n) { row.spikes += n; });
       row.internal = state.internal.forward;
