@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <type_traits>
 
@@ -79,32 +80,36 @@ private:
                        std::size_t step, typename Emit::word* SPIQ_RESTRICT to) const noexcept {
     const auto steps = static_cast<std::size_t>(in.steps);
     const auto channels = static_cast<std::size_t>(geometry.in.channels);
-    bool first = true;
-    for (int y = window.y0; y < window.y1; ++y)
-      for (int x = window.x0; x < window.x1; ++x) {
-        const std::size_t pixel = (sample * static_cast<std::size_t>(geometry.in.height) + static_cast<std::size_t>(y)) *
-                                      static_cast<std::size_t>(geometry.in.width) + static_cast<std::size_t>(x);
-        add(in.row(pixel * steps + step), to, channels, first);
-        first = false;
-      }
-  }
-
-  static SPIQ_INLINE void add(const typename Take::word* SPIQ_RESTRICT from, typename Emit::word* SPIQ_RESTRICT to,
-                              std::size_t channels, bool first) noexcept {
-    using word = typename Emit::word;
+    const auto row = [&](int y, int x) SPIQ_LAMBDA_INLINE {
+      const std::size_t pixel = (sample * static_cast<std::size_t>(geometry.in.height) + static_cast<std::size_t>(y)) *
+                                    static_cast<std::size_t>(geometry.in.width) + static_cast<std::size_t>(x);
+      return in.row(pixel * steps + step);
+    };
     if constexpr (std::is_same_v<Take, packing::by_channel>) {
+      static_assert(std::is_same_v<typename Emit::word, std::uint8_t>);
       for (std::size_t c = 0; c < channels; c += 64) {
-        const std::uint64_t bits = from[c / 64];
-        const std::size_t m = std::min<std::size_t>(64, channels - c);
-        if (first)
-          for (std::size_t i = 0; i < m; ++i) to[c + i] = static_cast<word>((bits >> i) & 1U);
-        else
-          for (std::size_t i = 0; i < m; ++i) to[c + i] = static_cast<word>(to[c + i] + ((bits >> i) & 1U));
+        const std::size_t count = std::min<std::size_t>(64, channels - c);
+        std::uint64_t bytes[8] = {};
+        for (int y = window.y0; y < window.y1; ++y)
+          for (int x = window.x0; x < window.x1; ++x) {
+            const std::uint64_t bits = row(y, x)[c / 64];
+            for (std::size_t k = 0; 8 * k < count; ++k) bytes[k] += kernel::spread_bits(bits >> 8 * k);
+          }
+        std::size_t k = 0;
+        for (; 8 * k + 8 <= count; ++k) std::memcpy(to + c + 8 * k, bytes + k, 8);
+        for (std::size_t i = 8 * k; i < count; ++i) to[c + i] = static_cast<std::uint8_t>(bytes[k] >> 8 * (i - 8 * k));
       }
-    } else if (first) {
-      for (std::size_t c = 0; c < channels; ++c) to[c] = from[c];
     } else {
-      for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<word>(to[c] + from[c]);
+      bool first = true;
+      for (int y = window.y0; y < window.y1; ++y)
+        for (int x = window.x0; x < window.x1; ++x) {
+          const auto* SPIQ_RESTRICT from = row(y, x);
+          if (first)
+            std::copy_n(from, channels, to);
+          else
+            for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<typename Emit::word>(to[c] + from[c]);
+          first = false;
+        }
     }
   }
 };

@@ -13,6 +13,12 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
 
+/// Bit k of the last eight of `bits` as the k-th byte, 0 or 1, lowest first.
+constexpr std::uint64_t spread_bits(std::uint64_t bits) noexcept {
+  const std::uint64_t one_bit_each = (bits & 0xff) * 0x0101010101010101U & 0x8040201008040201U;
+  return (one_bit_each + 0x7f7f7f7f7f7f7f7fU) >> 7 & 0x0101010101010101U;
+}
+
 /// Writes the first `channels` values of a row of packing P as T; spikes become 0 and 1.
 template <class P, class T>
 SPIQ_INLINE void unpack_row(const typename P::word* row, T* out, int channels) noexcept {
