@@ -107,6 +107,7 @@ using numbers_of = std::conditional_t<std::is_same_v<Arithmetic, arithmetic::exa
 /// One specialisation per target:
 /// - `numbers`, `output` (signal behind an activation), `timing` of joins, `bias_once`, `decoding` of the read-out;
 /// - `supports<Activation>`; `threshold(activation)`: of its neuron, real units, 0 if it has none;
+/// - where it has something to say to them: `neuron(target, numbers of the activation, path)`, those of its neuron;
 /// - `epilogue(target, activation, folded weights)`; `after(target, activation, context)`: the context behind it.
 template <class Target>
 struct Coding;
@@ -234,8 +235,8 @@ struct Coding<target::Spiking<conversion::Trained>> {
     else
       return 0;
   }
-  template <class M>
-  static exec::FireModel<M> epilogue(const target_type&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
+  template <class Target, class M>
+  static exec::FireModel<M> epilogue(const Target&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
     return {exec::PerChannel<float>(w.bias, 0.0F), a.model, a.steps};
   }
   template <class M>
@@ -245,6 +246,48 @@ struct Coding<target::Spiking<conversion::Trained>> {
     c.channel_amplitude.clear();
     c.max_level = a.steps;
     c.max_word = 1;
+  }
+};
+
+/// The neurons run as trained ones do, with spikes of another amplitude.
+template <class Reset>
+struct Coding<target::Spiking<conversion::RateCoding<Reset>>> : Coding<target::Spiking<conversion::Trained>> {
+  using target_type = target::Spiking<conversion::RateCoding<Reset>>;
+  using model = neuron::Neuron<charge::Integrate, fire::AtThreshold, Reset>;
+  static constexpr const char* name = std::is_same_v<Reset, reset::Soft> ? "spiking_rmp" : "spiking_hard_reset";
+  template <class A>
+  static constexpr bool supports = std::is_same_v<A, ReLU>;
+
+  /// Throws unless the target makes sense.
+  static void check(const target_type& t) {
+    const auto& c = t.conversion;
+    const auto need = [](bool good, const char* option, const std::string& expected, double found) {
+      if (!good) SPIQ_THROW(std::string("conversion::RateCoding::") + option, expected, std::to_string(found));
+    };
+    need(c.steps >= 1 && c.steps <= most_steps, "steps", "1 to " + std::to_string(most_steps), c.steps);
+    need(c.percentile >= 0 && c.percentile <= 100, "percentile", "per cent in [0, 100]", c.percentile);
+    need(c.scale > 0 && std::isfinite(c.scale), "scale", "a positive finite number", c.scale);
+    need(c.initial >= 0 && c.initial < 1, "initial", "a share of the threshold in [0, 1)", c.initial);
+  }
+  /// The neuron in place of the ReLU of layer `path`.
+  template <class A>
+  static SpikingNumbers<model> neuron(const target_type& t, const A&, const std::string& path) {
+    const auto found = t.conversion.thresholds.find(path);
+    if (found == t.conversion.thresholds.end())
+      SPIQ_THROW("layer " + path + ": threshold of its neurons",
+                 "one in conversion::RateCoding::thresholds, or images for lower() to find it with", "none");
+    if (!(found->second > 0))
+      SPIQ_THROW("layer " + path + ": threshold of its neurons", "a positive number", std::to_string(found->second));
+    const double theta = found->second * t.conversion.scale;
+    model m;
+    m.threshold = static_cast<float>(theta);
+    m.initial = std::isfinite(theta) ? static_cast<float>(theta * t.conversion.initial) : 0;
+    return {m, t.conversion.steps};
+  }
+  static void after(const target_type& t, const SpikingNumbers<model>& a, Context& c) {
+    Coding<target::Spiking<conversion::Trained>>::after({}, a, c);
+    c.amplitude = std::isfinite(a.model.threshold) ? a.model.threshold : 1;
+    c.max_level = t.conversion.steps;
   }
 };
 

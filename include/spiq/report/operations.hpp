@@ -38,6 +38,8 @@ struct NeuronOf<exec::Fire<T>> {
   static constexpr bool spikes = true;
   static constexpr bool pascal = false;
 };
+template <class M>
+struct NeuronOf<exec::FireModel<M>> : NeuronOf<exec::Fire<float>> {};
 template <class T, class Emits>
 struct NeuronOf<exec::PascalFire<T, Emits>> {
   static constexpr bool spikes = true;
