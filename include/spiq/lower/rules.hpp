@@ -80,7 +80,11 @@ struct MakeActivation {
 template <class Target>
 struct MakeStore {
   auto operator()(const kernel::FoldedWeights& w) const {
-    return Coding<Target>::numbers::store(w, Coding<Target>::bias_once);
+    using coding = Coding<Target>;
+    if constexpr (requires { coding::store(w); })
+      return coding::store(w);
+    else
+      return coding::numbers::store(w, coding::bias_once);
   }
 };
 
@@ -107,6 +111,7 @@ auto draft_store(const Target&, Context& c, const std::string& path, kernel::Fol
   c.shape = draft.weights.geometry.out();
   c.amplitude = 1;
   c.channel_amplitude.clear();
+  if constexpr (requires { Coding<Target>::after_store(c); }) Coding<Target>::after_store(c);
   return draft;
 }
 /// A product with its activation or neuron.

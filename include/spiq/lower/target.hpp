@@ -46,6 +46,12 @@ struct Qcfs {
 template <class Arithmetic = arithmetic::f32, class Form = form::counts>
 struct Pascal {};
 
+/// Bit-serial spikes (after arXiv 2312.06900; neuron/bit_serial.hpp): T = log2(L + 1) steps for the L levels of a layer,
+/// the most significant bit first. L must be 2^T - 1 (1, 3, 7, 15, ...); then equal to the quantised network in exact
+/// arithmetic, as PASCAL is.
+template <class Arithmetic = arithmetic::f32>
+struct BitSerial {};
+
 /// Rate coding of ReLU networks: integrate-and-fire neurons whose rate times threshold stands for the activation; the
 /// image at every step, spikes of the amplitude of their threshold (which is the network with spikes of amplitude 1 and
 /// weights and biases scaled), logits averaged over the steps. Thresholds come from images:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <spiq/core/parallel.hpp>
+#include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/report/activity.hpp>
 #include <spiq/report/energy.hpp>
@@ -45,6 +46,8 @@ struct NeuronOf<exec::PascalFire<T, Emits>> {
   static constexpr bool spikes = true;
   static constexpr bool pascal = true;
 };
+template <class T>
+struct NeuronOf<exec::BitFire<T>> : NeuronOf<exec::PascalFire<T>> {};  // its output, too, stands only after the last step
 template <class Layer>
 concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
 template <class Layer>
