@@ -34,7 +34,7 @@ template <class F>
 double over_digits(double z, double lambda, int levels, F f) {
   const double theta = lambda / levels;
   double u = z + theta / 2, sum = 0;
-  for (int k = std::bit_width(static_cast<unsigned>(levels)) - 1; k >= 0; --k) {
+  for (int k = static_cast<int>(std::bit_width(static_cast<unsigned>(levels))) - 1; k >= 0; --k) {
     const double w = theta * (1 << k);
     sum += f(u, w);
     if (u >= w) u -= w;
@@ -93,7 +93,7 @@ TEMPLATE_LIST_TEST_CASE("The bit count has the values and surrogate slopes of it
       const double theta = at_lambda / levels;
       double u = at_z + theta / 2, sum = 0;
       double digits = z + lambda / levels / 2;
-      for (int k = std::bit_width(static_cast<unsigned>(levels)) - 1; k >= 0; --k) {
+      for (int k = static_cast<int>(std::bit_width(static_cast<unsigned>(levels))) - 1; k >= 0; --k) {
         const double w = theta * (1 << k), w0 = lambda / levels * (1 << k);
         sum += smooth_step(u / w - 1);
         if (digits >= w0) {

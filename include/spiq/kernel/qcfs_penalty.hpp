@@ -53,7 +53,7 @@ struct BitCount {
         : lambda(V::broadcast(b.lambda)),
           theta(V::broadcast(b.lambda / static_cast<float>(b.levels))),
           half(V::broadcast(0.5f * b.lambda / static_cast<float>(b.levels))),
-          bits(std::bit_width(static_cast<unsigned>(b.levels))) {}
+          bits(static_cast<int>(std::bit_width(static_cast<unsigned>(b.levels)))) {}
     SPIQ_INLINE V gradient(V z, V& value, V& dlambda) const {
       const V one = V::broadcast(1);
       V u = z + half, slope = V::zero();

@@ -34,7 +34,7 @@ struct BitSerial {
   }
 
   /// T with 2^T - 1 >= levels: the bits of a level.
-  static constexpr int bits(int levels) { return std::bit_width(static_cast<unsigned>(levels)); }
+  static constexpr int bits(int levels) { return static_cast<int>(std::bit_width(static_cast<unsigned>(levels))); }
   /// Whether all numbers of so many bits are levels.
   static constexpr bool fits(int levels) { return levels >= 1 && levels == (1 << bits(levels)) - 1; }
 };
