@@ -215,6 +215,19 @@ struct Rule<Target, Signal, ReLU> {
 };
 
 template <class Layer, class Target>
+struct qcfs_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: Qcfs activations become spikes by conversion::Qcfs, Pascal or BitSerial; rate coding (Rmp, "
+                "HardReset) is for ReLU, Trained for Spiking layers");
+};
+template <class Target, class Signal, int L, class Gradient>
+  requires(!Spikable<Qcfs<L, Gradient>, Target>)
+struct Rule<Target, Signal, Qcfs<L, Gradient>> {
+  static constexpr bool exists = false;
+  using refusal = qcfs_refused<Qcfs<L, Gradient>, Target>;
+};
+
+template <class Layer, class Target>
 struct spiking_refused {
   static_assert(!std::is_same_v<Target, Target>,
                 "spiq: Spiking layers run as they were trained, over the steps of their OverTime: lower to "
