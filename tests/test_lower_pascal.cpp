@@ -47,3 +47,35 @@ TEMPLATE_LIST_TEST_CASE("PASCAL reproduces the worked network", "[lower][pascal]
   check(lower<TestType>(net, target::Spiking{conversion::Pascal<arithmetic::f32, form::spikes>{}}));
 }
 
+
+// All weights, thresholds and inputs of few binary digits: f32 does not round, so no neuron may differ.
+TEMPLATE_LIST_TEST_CASE("PASCAL equals the network in every neuron where nothing is rounded", "[lower][pascal]",
+                        spiq_test::Backends) {
+  using Mixed = Network<Input<1, 1, 5>, Linear<8>, Qcfs<8>, Linear<7>, Qcfs<8>, Linear<9>, Qcfs<8>, Linear<6>, Qcfs<8>, Linear<3>>;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    Mixed net{Rng{seed}};
+    Rng rng{seed, 1};
+    net.for_each_layer([&](const std::string&, auto& layer) {
+      if constexpr (requires { layer.weight; }) {
+        for (float& v : layer.weight.span()) v = (static_cast<float>(rng.below(33)) - 16) / 16;
+        for (float& v : layer.bias.span()) v = (static_cast<float>(rng.below(33)) - 14) / 32;
+      }
+      if constexpr (requires { layer.lambda; }) {
+        layer.levels = 1 << rng.below(4);
+        layer.lambda = rng.below(2) == 0 ? 1.0F : 2.0F;
+      }
+    });
+    auto images = make_images<Mixed>(100, seed);
+    for (float& v : images.span()) v = std::round(v * 16) / 16;
+    const auto ann = lower<TestType>(net, target::Float{});
+    const auto reference = neuron_counts(ann, images);
+    const auto expected = ann(images);
+    const auto check = [&](const auto& snn) {
+      CHECK(neuron_counts(snn, images) == reference);
+      CHECK(largest_difference(snn(images), expected) == 0);
+    };
+    check(lower<TestType>(net, target::Spiking{conversion::Pascal<arithmetic::f32, form::counts>{}}));
+    check(lower<TestType>(net, target::Spiking{conversion::Pascal<arithmetic::f32, form::spikes>{}}));
+  }
+}

@@ -15,7 +15,8 @@ namespace exec {
 /// How the shortcut's steps meet the body's.
 enum class JoinTiming {
   per_step,  ///< step by step; both branches have the same number of steps
-  once       ///< summed over its own steps and added at the body's first step (neurons that need only the sum)
+  once,      ///< summed over its own steps and added at the body's first step (neurons that need only the sum)
+  bits       ///< as `once`, the steps being the digits of a binary number, the most significant first
 };
 
 /// y = epilogue(body + scale[c] * shortcut). The body ends in currents; the shortcut in currents or, as an identity,
@@ -90,7 +91,7 @@ private:
         } else if (t == 0) {
           vector total = vector::zero();
           for (int s = 0; s < side.steps; ++s)
-            total = total + kernel::unpack_lanes<vector, Side>(
+            total = (timing == JoinTiming::bits ? total + total : total) + kernel::unpack_lanes<vector, Side>(
                                 side.row(p * static_cast<std::size_t>(side.steps) + static_cast<std::size_t>(s)), c);
           acc[0][0] = acc[0][0] + factor * total;
         }

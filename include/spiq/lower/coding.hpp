@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/exec/activate.hpp>
+#include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/lower/context.hpp>
 #include <spiq/lower/fold.hpp>
@@ -15,6 +16,7 @@
 #include <limits>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -48,6 +50,12 @@ inline std::vector<std::int32_t> threshold_in_units(double theta, const std::vec
   return q;
 }
 
+/// Theta of every channel, and where a neuron starts: bias + theta / 2.
+template <class T>
+struct FiringNumbers {
+  exec::PerChannel<T> theta, initial;
+};
+
 /// f32: numbers as they are.
 struct F32Numbers {
   using value = float;
@@ -56,15 +64,13 @@ struct F32Numbers {
   template <class Arch>
   using product = kernel::DenseF32<Arch>;
 
-  static exec::Store<float> store(const kernel::FoldedWeights& w, bool once) {
-    return {exec::PerChannel<float>(w.bias, 0.0F), once};
-  }
-  template <class Emits>
-  static exec::PascalFire<float, Emits> pascal(const kernel::FoldedWeights& w, double theta, int levels) {
+  static exec::PerChannel<float> bias(const kernel::FoldedWeights& w) { return {w.bias, 0.0F}; }
+  static exec::Store<float> store(const kernel::FoldedWeights& w, bool once) { return {bias(w), once}; }
+  static FiringNumbers<float> firing(const kernel::FoldedWeights& w, double theta) {
     std::vector<float> initial(w.bias);
     for (float& v : initial) v += static_cast<float>(theta / 2);
     return {exec::PerChannel<float>(std::vector<float>(initial.size(), static_cast<float>(theta)), 1.0F),
-            exec::PerChannel<float>(initial, 0.0F), levels};
+            exec::PerChannel<float>(initial, 0.0F)};
   }
 };
 
@@ -76,15 +82,13 @@ struct ExactNumbers {
   template <class Arch>
   using product = kernel::DenseS16<Arch>;
 
-  static exec::Store<std::int32_t> store(const kernel::FoldedWeights& w, bool once) {
-    return {exec::PerChannel<std::int32_t>(in_units(w.bias, w.unit), 0), once};
-  }
-  template <class Emits>
-  static exec::PascalFire<std::int32_t, Emits> pascal(const kernel::FoldedWeights& w, double theta, int levels) {
+  static exec::PerChannel<std::int32_t> bias(const kernel::FoldedWeights& w) { return {in_units(w.bias, w.unit), 0}; }
+  static exec::Store<std::int32_t> store(const kernel::FoldedWeights& w, bool once) { return {bias(w), once}; }
+  static FiringNumbers<std::int32_t> firing(const kernel::FoldedWeights& w, double theta) {
     const auto thresholds = threshold_in_units(theta, w.unit);
     auto initial = in_units(w.bias, w.unit);
     for (std::size_t i = 0; i < initial.size(); ++i) initial[i] += thresholds[i] / 2;
-    return {exec::PerChannel<std::int32_t>(thresholds, 1), exec::PerChannel<std::int32_t>(initial, 0), levels};
+    return {exec::PerChannel<std::int32_t>(thresholds, 1), exec::PerChannel<std::int32_t>(initial, 0)};
   }
 };
 
@@ -107,6 +111,8 @@ using numbers_of = std::conditional_t<std::is_same_v<Arithmetic, arithmetic::exa
 /// One specialisation per target:
 /// - `numbers`, `output` (signal behind an activation), `timing` of joins, `bias_once`, `decoding` of the read-out;
 /// - `supports<Activation>`; `threshold(activation)`: of its neuron, real units, 0 if it has none;
+/// - where it has something to say to them: `neuron(target, numbers of the activation, path)`, those of its neuron;
+/// - `store(folded weights)`, where currents are not stored step by step, and `after_store(context)`;
 /// - `epilogue(target, activation, folded weights)`; `after(target, activation, context)`: the context behind it.
 template <class Target>
 struct Coding;
@@ -234,8 +240,8 @@ struct Coding<target::Spiking<conversion::Trained>> {
     else
       return 0;
   }
-  template <class M>
-  static exec::FireModel<M> epilogue(const target_type&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
+  template <class Target, class M>
+  static exec::FireModel<M> epilogue(const Target&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
     return {exec::PerChannel<float>(w.bias, 0.0F), a.model, a.steps};
   }
   template <class M>
@@ -245,6 +251,48 @@ struct Coding<target::Spiking<conversion::Trained>> {
     c.channel_amplitude.clear();
     c.max_level = a.steps;
     c.max_word = 1;
+  }
+};
+
+/// The neurons run as trained ones do, with spikes of another amplitude.
+template <class Reset>
+struct Coding<target::Spiking<conversion::RateCoding<Reset>>> : Coding<target::Spiking<conversion::Trained>> {
+  using target_type = target::Spiking<conversion::RateCoding<Reset>>;
+  using model = neuron::Neuron<charge::Integrate, fire::AtThreshold, Reset>;
+  static constexpr const char* name = std::is_same_v<Reset, reset::Soft> ? "spiking_rmp" : "spiking_hard_reset";
+  template <class A>
+  static constexpr bool supports = std::is_same_v<A, ReLU>;
+
+  /// Throws unless the target makes sense.
+  static void check(const target_type& t) {
+    const auto& c = t.conversion;
+    const auto need = [](bool good, const char* option, const std::string& expected, double found) {
+      if (!good) SPIQ_THROW(std::string("conversion::RateCoding::") + option, expected, std::to_string(found));
+    };
+    need(c.steps >= 1 && c.steps <= most_steps, "steps", "1 to " + std::to_string(most_steps), c.steps);
+    need(c.percentile >= 0 && c.percentile <= 100, "percentile", "per cent in [0, 100]", c.percentile);
+    need(c.scale > 0 && std::isfinite(c.scale), "scale", "a positive finite number", c.scale);
+    need(c.initial >= 0 && c.initial < 1, "initial", "a share of the threshold in [0, 1)", c.initial);
+  }
+  /// The neuron in place of the ReLU of layer `path`.
+  template <class A>
+  static SpikingNumbers<model> neuron(const target_type& t, const A&, const std::string& path) {
+    const auto found = t.conversion.thresholds.find(path);
+    if (found == t.conversion.thresholds.end())
+      SPIQ_THROW("layer " + path + ": threshold of its neurons",
+                 "one in conversion::RateCoding::thresholds, or images for lower() to find it with", "none");
+    if (!(found->second > 0))
+      SPIQ_THROW("layer " + path + ": threshold of its neurons", "a positive number", std::to_string(found->second));
+    const double theta = found->second * t.conversion.scale;
+    model m;
+    m.threshold = static_cast<float>(theta);
+    m.initial = std::isfinite(theta) ? static_cast<float>(theta * t.conversion.initial) : 0;
+    return {m, t.conversion.steps};
+  }
+  static void after(const target_type& t, const SpikingNumbers<model>& a, Context& c) {
+    Coding<target::Spiking<conversion::Trained>>::after({}, a, c);
+    c.amplitude = std::isfinite(a.model.threshold) ? a.model.threshold : 1;
+    c.max_level = t.conversion.steps;
   }
 };
 
@@ -267,7 +315,9 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
   }
   template <class A>
   static auto epilogue(const target_type&, const A& a, const kernel::FoldedWeights& w) {
-    return numbers::template pascal<typename pascal_emits<Form>::type>(w, threshold(a), a.levels);
+    auto n = numbers::firing(w, threshold(a));
+    return exec::PascalFire<typename numbers::value, typename pascal_emits<Form>::type>{std::move(n.theta), std::move(n.initial),
+                                                                                        a.levels};
   }
   template <class A>
   static void after(const target_type&, const A& a, Context& c) {
@@ -276,6 +326,52 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
     c.channel_amplitude.clear();
     c.max_level = a.levels;
     c.max_word = std::is_same_v<Form, form::spikes> ? 1 : a.levels;
+    c.word_limit = 255;
+  }
+};
+
+template <class Arithmetic>
+struct Coding<target::Spiking<conversion::BitSerial<Arithmetic>>> {
+  using numbers = numbers_of<Arithmetic>;
+  using value = typename numbers::value;
+  using output = signal::discrete;
+  using target_type = target::Spiking<conversion::BitSerial<Arithmetic>>;
+  static constexpr bool bias_once = true;
+  static constexpr auto timing = exec::JoinTiming::bits;
+  static constexpr auto decoding = exec::Decoding::sum;
+  static constexpr bool spiking = true;
+  static constexpr const char* name = numbers::exact ? "spiking_bit_serial_exact" : "spiking_bit_serial";
+  template <class A>
+  static constexpr bool supports = is_qcfs<A>;
+
+  /// Throws unless the levels are the numbers of some bits.
+  template <class A>
+  static A neuron(const target_type&, const A& a, const std::string& path) {
+    const int bits = neuron::BitSerial::bits(a.levels);
+    if (!neuron::BitSerial::fits(a.levels))
+      SPIQ_THROW("layer " + path + ": levels of its Qcfs activation for bit-serial spikes",
+                 "2^T - 1, for instance " + std::to_string((1 << (bits - 1)) - 1) + " or " + std::to_string((1 << bits) - 1),
+                 std::to_string(a.levels));
+    return a;
+  }
+  template <class A>
+  static double threshold(const A& a) {
+    return double{a.lambda} / a.levels;
+  }
+  static exec::StoreBits<value> store(const kernel::FoldedWeights& w) { return {numbers::bias(w)}; }
+  static void after_store(Context& c) { c.steps = 1; }
+  template <class A>
+  static exec::BitFire<value> epilogue(const target_type&, const A& a, const kernel::FoldedWeights& w) {
+    auto n = numbers::firing(w, threshold(a));
+    return {std::move(n.theta), std::move(n.initial), neuron::BitSerial::bits(a.levels)};
+  }
+  template <class A>
+  static void after(const target_type&, const A& a, Context& c) {
+    c.steps = neuron::BitSerial::bits(a.levels);
+    c.amplitude = threshold(a);
+    c.channel_amplitude.clear();
+    c.max_level = a.levels;
+    c.max_word = 1;
     c.word_limit = 255;
   }
 };

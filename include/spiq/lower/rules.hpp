@@ -61,6 +61,16 @@ auto numbers_of_activation(const A& a, const std::string& path, int steps) {
   }
 }
 
+/// The same as the target sees them: of the neuron that stands for the activation.
+template <class Target, class A>
+auto numbers_for(const Target& t, const Context& c, const A& layer, const std::string& path) {
+  const auto a = numbers_of_activation(layer, path, c.time_steps);
+  if constexpr (requires { Coding<Target>::neuron(t, a, path); })
+    return Coding<Target>::neuron(t, a, path);
+  else
+    return a;
+}
+
 template <class Target, class A>
 struct MakeActivation {
   Target target;
@@ -70,7 +80,11 @@ struct MakeActivation {
 template <class Target>
 struct MakeStore {
   auto operator()(const kernel::FoldedWeights& w) const {
-    return Coding<Target>::numbers::store(w, Coding<Target>::bias_once);
+    using coding = Coding<Target>;
+    if constexpr (requires { coding::store(w); })
+      return coding::store(w);
+    else
+      return coding::numbers::store(w, coding::bias_once);
   }
 };
 
@@ -98,13 +112,14 @@ auto draft_store(const Target&, Context& c, const std::string& path, kernel::Fol
   c.shape = draft.weights.geometry.out();
   c.amplitude = 1;
   c.channel_amplitude.clear();
+  if constexpr (requires { Coding<Target>::after_store(c); }) Coding<Target>::after_store(c);
   return draft;
 }
 /// A product with its activation or neuron.
 template <class Arch, class Target, class A>
 auto draft_activation(const Target& t, Context& c, const std::string& path, kernel::FoldedWeights w, const A& layer) {
   using numbers = typename Coding<Target>::numbers;
-  const auto a = numbers_of_activation(layer, path, c.time_steps);
+  const auto a = numbers_for(t, c, layer, path);
   const double threshold = Coding<Target>::threshold(a);
   if constexpr (numbers::exact) choose_units({{&w, {}, c.max_level}}, threshold, a.levels, "layer " + path);
   SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
@@ -190,13 +205,27 @@ template <class Layer, class Target>
 struct relu_refused {
   static_assert(!std::is_same_v<Target, Target>,
                 "spiq: ReLU has no form in spikes or levels; train with Qcfs<L> instead of ReLU, or lower to "
-                "target::Float");
+                "target::Float, or (approximately, with images that thresholds are found on) to "
+                "target::Spiking{conversion::Rmp{}}");
 };
 template <class Target, class Signal>
   requires(!Spikable<ReLU, Target>)
 struct Rule<Target, Signal, ReLU> {
   static constexpr bool exists = false;
   using refusal = relu_refused<ReLU, Target>;
+};
+
+template <class Layer, class Target>
+struct qcfs_refused {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: Qcfs activations become spikes by conversion::Qcfs, Pascal or BitSerial; rate coding (Rmp, "
+                "HardReset) is for ReLU, Trained for Spiking layers");
+};
+template <class Target, class Signal, int L, class Gradient>
+  requires(!Spikable<Qcfs<L, Gradient>, Target>)
+struct Rule<Target, Signal, Qcfs<L, Gradient>> {
+  static constexpr bool exists = false;
+  using refusal = qcfs_refused<Qcfs<L, Gradient>, Target>;
 };
 
 template <class Layer, class Target>
@@ -287,7 +316,7 @@ struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
   using out = typename Coding<Target>::output;
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
-    const auto a = numbers_of_activation(layer, path, c.time_steps);
+    const auto a = numbers_for(t, c, layer, path);
     int levels = 0;
     if constexpr (requires { a.levels; }) levels = a.levels;
     using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;

@@ -4,7 +4,15 @@
 
 #include <spiq/core/abi.hpp>
 
+#include <map>
+#include <string>
+
 SPIQ_BEGIN_NAMESPACE
+
+namespace reset {
+struct Hard;
+struct Soft;
+}  // namespace reset
 
 /// In which numbers a network runs.
 namespace arithmetic {
@@ -37,6 +45,30 @@ struct Qcfs {
 /// emit again; L of each layer is its number of output steps. Equal to the quantised network in exact arithmetic.
 template <class Arithmetic = arithmetic::f32, class Form = form::counts>
 struct Pascal {};
+
+/// Bit-serial spikes (after arXiv 2312.06900; neuron/bit_serial.hpp): T = log2(L + 1) steps for the L levels of a layer,
+/// the most significant bit first. L must be 2^T - 1 (1, 3, 7, 15, ...); then equal to the quantised network in exact
+/// arithmetic, as PASCAL is.
+template <class Arithmetic = arithmetic::f32>
+struct BitSerial {};
+
+/// Rate coding of ReLU networks: integrate-and-fire neurons whose rate times threshold stands for the activation; the
+/// image at every step, spikes of the amplitude of their threshold (which is the network with spikes of amplitude 1 and
+/// weights and biases scaled), logits averaged over the steps. Thresholds come from images:
+/// `lower(net, target::Spiking{conversion::Rmp{.steps = 64}}, images)`, or `balance` and then `lower`.
+template <class Reset>
+struct RateCoding {
+  int steps = 64;           ///< T, for all layers
+  double percentile = 100;  ///< of the weighted input sums over time, batch and units: the threshold; 100: their maximum
+  double scale = 1;         ///< of all thresholds: below 1 more spikes, sooner, and more clipping
+  double initial = 0;       ///< membrane before the first step over the threshold, in [0, 1)
+  /// By the path of the executable layer, not scaled; what `balance` found, or one's own. Infinity: it never fires.
+  std::map<std::string, double> thresholds{};
+};
+/// Soft reset: the membrane keeps what lies above the threshold (RMP-SNN, Han et al., arXiv 2003.01811).
+using Rmp = RateCoding<reset::Soft>;
+/// Hard reset to 0, which loses it: for comparison.
+using HardReset = RateCoding<reset::Hard>;
 
 /// No conversion: spiking layers run as the neurons that they were trained as, over the steps of their `OverTime`.
 struct Trained {};

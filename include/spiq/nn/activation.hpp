@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/kernel/activation.hpp>
+#include <spiq/kernel/qcfs_penalty.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 
@@ -68,6 +69,7 @@ struct Qcfs {
   float lambda = 1.0f;  ///< above 0, in the unit of the inputs
   float lambda_gradient = 0.0f;
   bool calibrated = false;  ///< lambda was trained, loaded or set
+  double penalty = 0;       ///< what the penalties of the last backward pass added to the loss
   explicit Qcfs(Shape input) : in(input) {}
 
   /// The activation as a function on vectors, with the present threshold and levels.
@@ -82,6 +84,23 @@ struct Qcfs {
     const std::size_t n = samples * in.size();
     if (dx == nullptr) dx = cache.unused.get(n);
     set_parameter_gradient(kernel::activate_backward(function(), x, dy, dx, n, pass.threads));
+    if (penalised(pass)) add_penalties(x, dx, samples, pass);
+  }
+
+  /// Whether this pass adds something to the loss.
+  static bool penalised(const nn::Pass& pass) { return pass.training() && pass.penalties.any(); }
+  /// Adds what the penalties add to the gradients of inputs z; notes what they add to the loss.
+  void add_penalties(const float* z, float* dz, std::size_t samples, const nn::Pass& pass) {
+    const std::size_t n = samples * in.size();
+    kernel::PenaltySums bits, error;
+    if (pass.penalties.bits > 0)
+      bits = kernel::add_penalty(kernel::BitCount{lambda, levels}, z, dz, n,
+                                 static_cast<double>(pass.penalties.bits) / static_cast<double>(samples), pass.threads);
+    if (pass.penalties.quantisation > 0)
+      error = kernel::add_penalty(kernel::QuantisationError{lambda, levels}, z, dz, n,
+                                  static_cast<double>(pass.penalties.quantisation) / static_cast<double>(n), pass.threads);
+    penalty = bits.value + error.value;
+    lambda_gradient += static_cast<float>(bits.lambda_gradient + error.lambda_gradient);
   }
 
   template <class Visitor>

@@ -28,7 +28,7 @@ struct BatchNorm {
     AlignedVector<float> mean, inv_std;              // of the batch, for the backward pass
     AlignedVector<float> batch_mean, batch_variance;  // unbiased; for the running statistics
     nn::Workspace unused;                            // for the gradient that nobody wants
-    nn::Workspace normalised, gradient;              // of a backward pass with running statistics
+    nn::Workspace normalised, gradient;              // of a backward pass with running statistics or penalties
     kernel::ColumnSums<> sums;
     bool trained = false;
   };
@@ -140,10 +140,30 @@ struct Fusion<BatchNorm, A> {
   static constexpr bool exists = true;
   static void forward(const BatchNorm& norm, const A& activation, const float* x, float* y, std::size_t samples,
                       BatchNorm::Cache& cache, const Pass& pass) {
+    if constexpr (requires { A::penalised(pass); }) {
+      if (A::penalised(pass)) {  // which need what lies between the two
+        const std::size_t n = samples * activation.in.size();
+        float* const z = cache.normalised.get(n);
+        norm.forward_with(kernel::Identity{}, x, z, samples, cache, pass);
+        kernel::activate(activation.function(), z, y, n, pass.threads);
+        return;
+      }
+    }
     norm.forward_with(activation.function(), x, y, samples, cache, pass);
   }
   static void backward(BatchNorm& norm, A& activation, const float* x, const float* dy, float* dx,
                        std::size_t samples, BatchNorm::Cache& cache, const Pass& pass) {
+    if constexpr (requires { A::penalised(pass); }) {
+      if (A::penalised(pass)) {
+        const std::size_t n = samples * activation.in.size();
+        const float* const z = cache.normalised.data();
+        float* const dz = cache.gradient.get(n);
+        activation.set_parameter_gradient(kernel::activate_backward(activation.function(), z, dy, dz, n, pass.threads));
+        activation.add_penalties(z, dz, samples, pass);
+        norm.backward_with(kernel::Identity{}, x, dz, dx, samples, cache, pass);
+        return;
+      }
+    }
     activation.set_parameter_gradient(norm.backward_with(activation.function(), x, dy, dx, samples, cache, pass));
   }
 };

@@ -30,7 +30,7 @@ public:
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
         optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
     check(options, Net::outputs);
-    if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
+    if (!options.resume) check_activations(net, options.penalties);  // a checkpoint replaces what a diverged run left
     split();
     recipe_ = recipe_of(net, options);
     if (options.checkpoint.save || options.resume) data_hash_ = data_hash<Net>(data, training_);
@@ -135,17 +135,24 @@ private:
     const Rng augmentation = seed.split(augmentation_stream).split(static_cast<std::uint64_t>(report.epoch));
     options_.augmentation.apply(net_.normalization, augmentation, indices, images_.data(), cache_.input.get(images_.size()),
                                 Net::input_shape, options_.threads);
-    const Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
+    Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
+    pass.penalties = options_.penalties;
     if (number == 0)
       choose_thresholds(net_, cache_, indices.size(), pass, static_cast<double>(options_.threshold_percentile),
                         options_.policies.threshold.minimum);
     const Tensor<float>& logits = net_.forward_prepared(indices.size(), cache_, pass);
-    const LossValue value = options_.loss == LossKind::cross_entropy
+    LossValue value = options_.loss == LossKind::cross_entropy
                                 ? CrossEntropy{options_.label_smoothing, options_.class_weights}(logits, labels_, dlogits_)
                                 : MeanSquaredError{}(logits, labels_, dlogits_);
     // Before anything of the network changes: backward moves the running statistics, the optimiser weights and moments.
     check_finite(report, "loss", value.mean);
     net_.backward(dlogits_, cache_);
+    if (options_.penalties.any()) {
+      net_.for_each_layer([&](const std::string&, const auto& layer) {
+        if constexpr (requires { layer.penalty; }) value.mean += layer.penalty;
+      });
+      check_finite(report, "loss", value.mean);
+    }
     const double norm = gradient_norm(parameters_, options_.threads);
     check_finite(report, "norm of the gradient", norm);
     const double most = static_cast<double>(options_.gradient_clip);

@@ -104,6 +104,8 @@ inline void check(const FitOptions& o, std::size_t classes) {
     detail::need_positive("policies.threshold.minimum", o.policies.threshold.minimum);
   detail::need_below_one("label_smoothing", o.label_smoothing);
   detail::check_class_weights(o.class_weights, classes);
+  detail::need_not_negative("penalties.bits", o.penalties.bits);
+  detail::need_not_negative("penalties.quantisation", o.penalties.quantisation);
   detail::need(o.augmentation.shift >= 0 && o.augmentation.shift < 4096, "augmentation.shift", "pixels in [0, 4095]",
                o.augmentation.shift);
   detail::need(o.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(o.gradient_clip));
@@ -118,14 +120,17 @@ inline void check(const FitOptions& o, std::size_t classes) {
 }
 
 /// Throws, naming the layer by its path, where a quantised activation has levels or (unless `fit` will choose it) a
-/// threshold that no pass can be computed with: the loss would be NaN, and the learning rate blamed for it.
+/// threshold that no pass can be computed with: the loss would be NaN, and the learning rate blamed for it; or levels
+/// that are not those of binary digits, which a penalty counts.
 template <class Net>
-void check_activations(const Net& net) {
-  net.for_each_layer([](const std::string& path, const auto& layer) {
+void check_activations(const Net& net, const Penalties& penalties = {}) {
+  net.for_each_layer([&](const std::string& path, const auto& layer) {
     if constexpr (requires { layer.levels; layer.lambda; layer.calibrated; }) {
       const std::string where = "layer " + path.substr(0, path.size() - 1) + ": " + layer.name + "::";  // paths end in a dot
       if (layer.levels < 1 || layer.levels > 255)
         SPIQ_THROW(where + "levels", "1 to 255", std::to_string(layer.levels));
+      if (penalties.bits > 0 && (layer.levels & (layer.levels + 1)) != 0)
+        SPIQ_THROW(where + "levels", "2^T - 1 for FitOptions::penalties.bits", std::to_string(layer.levels));
       if (layer.calibrated && !(std::isfinite(layer.lambda) && layer.lambda > 0.0f))
         SPIQ_THROW(where + "lambda", "a finite number > 0", detail::shortest(static_cast<double>(layer.lambda)));
     }

@@ -5,6 +5,7 @@
 #include <spiq/nn/augment.hpp>
 #include <spiq/nn/loss.hpp>
 #include <spiq/nn/optimiser.hpp>
+#include <spiq/nn/pass.hpp>
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/state.hpp>
 
@@ -72,6 +73,7 @@ struct FitOptions {
   LossKind loss = LossKind::cross_entropy;
   float label_smoothing = 0.0f;       ///< of cross-entropy, in [0, 1); not used by mean_squared_error
   std::vector<float> class_weights{};  ///< of cross-entropy, one >= 0 per class, not all zero; or empty
+  nn::Penalties penalties{};           ///< on the spikes or the rounding of quantised activations
   Augmentation augmentation{};
   float gradient_clip = 0.0f;        ///< largest global norm of the gradient; 0: no clipping
   float validation_fraction = 0.0f;  ///< of the training set, in [0, 1), drawn by `seed`, never trained on

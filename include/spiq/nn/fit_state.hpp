@@ -70,6 +70,7 @@ std::int64_t recipe_of(const Net& net, const FitOptions& o) {
            o.label_smoothing, o.gradient_clip, o.augmentation.flip, o.augmentation.shift,
            static_cast<int>(o.augmentation.fill), static_cast<int>(o.loss), o.keep_best, o.patience, o.validation_fraction);
   for (const float w : o.class_weights) hash.add(w);
+  if (o.penalties.any()) hash.add(o.penalties.bits, o.penalties.quantisation);
   hash.add(o.policies.weight);
   hash.add(o.policies.bias);
   hash.add(o.policies.norm);

@@ -4,3 +4,4 @@
 
 #include <spiq/nn/fit.hpp>
 #include <spiq/nn/layers.hpp>
+#include <spiq/nn/level_choice.hpp>

@@ -16,6 +16,17 @@ enum class Mode {
   train,     ///< batch statistics, dropout; keeps what the backward pass needs
 };
 
+/// What quantised activations add to the loss while they train; each layer leaves its share in its `penalty`.
+struct Penalties {
+  /// Times the spikes of an image in the bit-serial network (the ones among the binary digits of all levels), mean over
+  /// the batch. Needs 2^T - 1 levels.
+  float bits = 0;
+  /// Times the mean squared distance between inputs and outputs of an activation, summed over the layers: L_q.
+  float quantisation = 0;
+
+  [[nodiscard]] bool any() const { return bits > 0 || quantisation > 0; }
+};
+
 /// One pass through a network.
 struct Pass {
   Mode mode = Mode::evaluate;
@@ -24,6 +35,7 @@ struct Pass {
   bool pack = true;   ///< weights may have changed since this cache saw them last
   int steps = 1;      ///< time steps that the samples hold, time first: sample t * batch + b
   bool fresh = true;  ///< false: neurons go on from the state that the last forward pass left in the cache
+  Penalties penalties{};
   bool bias_cancels = false;  ///< set by Seq: a BatchNorm behind this layer takes any bias away again
 
   [[nodiscard]] bool training() const { return mode == Mode::train; }

@@ -9,7 +9,8 @@
 /// - direct coding: the first layer's MACs once if its currents are kept (`cached`, what these networks do), or T times
 ///   as on hardware that keeps none (`recomputed`);
 /// - a neuron update is one add and one compare; an IF neuron is updated once per step, a PASCAL neuron
-///   T1 + (max(T1, T2) - 1) + T2 times; activations of a network without spikes are not counted.
+///   T1 + (max(T1, T2) - 1) + T2 times, a bit-serial one T1 + T2 times; activations of a network without spikes are not
+///   counted.
 #pragma once
 
 #include <spiq/core/abi.hpp>

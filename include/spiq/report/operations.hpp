@@ -4,6 +4,7 @@
 #pragma once
 
 #include <spiq/core/parallel.hpp>
+#include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/report/activity.hpp>
 #include <spiq/report/energy.hpp>
