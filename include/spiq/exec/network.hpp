@@ -8,7 +8,9 @@
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
 #include <spiq/exec/pool.hpp>
+#include <spiq/exec/probe.hpp>
 #include <spiq/exec/report.hpp>
+#include <spiq/exec/session_state.hpp>
 #include <spiq/exec/synapse.hpp>
 
 #include <algorithm>
@@ -78,9 +80,11 @@ public:
     // Each worker keeps the same samples from step to step.
     parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
       for (std::size_t w = begin; w < end; ++w) {
-        const std::size_t first = w * share, last = std::min(samples_, first + share);
-        if (first >= last) continue;
+        const std::size_t first = std::min(samples_, w * share), last = std::min(samples_, first + share);
         Worker& worker = workers_[w];
+        worker.first = first;
+        worker.count = last - first;
+        if (first == last) continue;
         worker.in.samples = static_cast<int>(last - first);
         for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
         const auto& out = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
@@ -112,15 +116,7 @@ public:
         SPIQ_THROW("session samples to keep", "ascending numbers below " + std::to_string(samples_), std::to_string(samples[i]));
     const std::size_t k = classes();
     for (std::size_t to = 0; to < samples.size(); ++to) std::copy_n(sums_.data() + samples[to] * k, k, sums_.data() + to * k);
-    auto move = [&](const auto& layer, const auto&, auto& own) {
-      if constexpr (requires { own.stream.values; }) {
-        const std::size_t pixels = layer.output_shape().pixels() * own.stream.stride;
-        const std::size_t states = own.stream.values.size() / std::max<std::size_t>(own.stream.rows * own.stream.stride, 1);
-        for (std::size_t s = 0; s < states; ++s)
-          for (std::size_t to = 0; to < samples.size(); ++to)
-            std::copy_n(own.stream.at(s, 0, 0) + samples[to] * pixels, pixels, own.stream.at(s, 0, 0) + to * pixels);
-      }
-    };
+    auto move = [&](const auto& layer, const auto&, auto& own) { exec::keep(layer, own, samples); };
     network_->chain.visit(workers_[0].in, workers_[0].state, move);
     resize_samples(samples.size());
   }
@@ -130,10 +126,7 @@ public:
     steps_done_ = 0;
     std::fill(sums_.span().begin(), sums_.span().end(), 0.0f);
     for (auto& worker : workers_) {
-      auto clear = [](const auto& layer, const auto&, auto& own) {
-        if constexpr (requires { layer.epilogue.reset(own.stream, 0); })
-          if (own.stream.on) layer.epilogue.reset(own.stream, layer.output_shape().channels);
-      };
+      auto clear = [](const auto& layer, const auto&, auto& own) { forget(layer, own); };
       network_->chain.visit(worker.in, worker.state, clear);
     }
   }
@@ -143,9 +136,7 @@ public:
     std::vector<float> all{static_cast<float>(steps_done_), static_cast<float>(samples_)};
     all.insert(all.end(), sums_.span().begin(), sums_.span().end());
     for (const auto& worker : workers_) {
-      auto append = [&](const auto&, const auto&, const auto& own) {
-        if constexpr (requires { own.stream.values; }) all.insert(all.end(), own.stream.values.begin(), own.stream.values.end());
-      };
+      auto append = [&](const auto& layer, const auto&, const auto& own) { save(layer, own, all); };
       network_->chain.visit(worker.in, worker.state, append);
     }
     return all;
@@ -156,22 +147,16 @@ public:
     if (state.size() != wanted || state[1] != static_cast<float>(samples_))
       SPIQ_THROW("session state", std::to_string(wanted) + " values", std::to_string(state.size()));
     steps_done_ = static_cast<std::size_t>(state[0]);
-    std::size_t at = 2;
-    const auto take = [&](auto& to) {
-      std::copy_n(state.begin() + static_cast<std::ptrdiff_t>(at), to.size(), to.begin());
-      at += to.size();
-    };
-    auto sums = sums_.span();
-    take(sums);
+    std::copy_n(state.begin() + 2, sums_.size(), sums_.data());
+    std::span<const float> rest = state.subspan(2 + sums_.size());
     for (auto& worker : workers_) {
-      auto restore = [&](const auto&, const auto&, auto& own) {
-        if constexpr (requires { own.stream.values; }) take(own.stream.values);
-      };
+      auto restore = [&](const auto& layer, const auto&, auto& own) { rest = load(layer, own, rest); };
       network_->chain.visit(worker.in, worker.state, restore);
     }
   }
 
-  /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]).
+  /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]), from a fresh
+  /// state (a streaming session takes steps, and throws here).
   /// Returns logits [N, classes], valid until the next run. Never allocates. Throws on other extents.
   const Tensor<float>& run(const Tensor<float>& images) {
     const Extents& e = images.extents();
@@ -180,9 +165,12 @@ public:
   }
   /// The same on raw memory: `count` <= batch images, `stride` >= the size of one floats apart. Throws on other numbers.
   const Tensor<float>& run(const float* images, std::size_t count, std::size_t stride) {
+    if (options_.streaming) SPIQ_THROW("spiq: run starts fresh; a session with the option streaming takes steps");
     if (count > static_cast<std::size_t>(batch_) || stride < network_->input.shape.size())
       raise_counts(count, stride);
     logits_.resize(Extents{count, classes()});
+    samples_ = count;
+    for (Worker& worker : workers_) worker.count = 0;
     if (options_.over_time) over_time_.resize(Extents{static_cast<std::size_t>(steps_), count, classes()});
     if (workers_.size() == 1 || count == 1)
       run_range(images, stride, 0, count, workers_[0]);
@@ -205,6 +193,42 @@ public:
   [[nodiscard]] int batch() const { return batch_; }
   [[nodiscard]] int tile() const { return tile_; }
 
+  /// Takes out what layer I (a row of `Network::layers()`) gave in the last run or step: calls
+  /// sink(sample, step, values) for each sample of it and each time step that the layer emits (counts have one), both
+  /// ascending; `values` are floats [y][x][channel], valid during the call. Reads what lies in the session anyway: a
+  /// session that nobody probes pays nothing. Throws where a run's samples passed in several tiles (make the session
+  /// with {.threads = 1, .tile = batch}), and for membranes without the option `streaming`.
+  template <std::size_t I, Probe What = Probe::output, class Sink>
+  void probe(Sink&& sink) const {
+    static_assert(I < Network::Chain::total,
+                  "spiq: probe<I> takes a layer that the executable network has: I is a row of its layers(), from 0");
+    if constexpr (I < Network::Chain::total) {
+      if (What == Probe::membrane && !options_.streaming)
+        SPIQ_THROW("spiq: probe of membranes needs a session with the option streaming");
+      if (options_.streaming && steps_done_ == 0) return;
+      std::size_t seen = 0;
+      for (const Worker& worker : workers_) seen += worker.count;
+      if (seen != samples_)
+        SPIQ_THROW("session probe",
+                   "all " + std::to_string(samples_) + " samples of the last run in one tile (.threads = 1, .tile = batch)",
+                   std::to_string(seen));
+      for (const Worker& worker : workers_) {
+        const Probed range{worker.first, worker.count, options_.streaming ? steps_done_ - 1 : 0};
+        const auto take = [&](const auto& layer, const auto& own) {
+          if constexpr (What == Probe::output) {
+            probe_output(own.out, range, sink);
+          } else {
+            static_assert(Streams<decltype(own)>,
+                          "spiq: probe<I, Probe::membrane> takes a layer of neurons that keep a membrane potential from "
+                          "step to step");
+            if constexpr (Streams<decltype(own)>) probe_membrane(own.stream, layer.output_shape(), range, sink);
+          }
+        };
+        network_->chain.template visit_layer<I>(worker.state, take);
+      }
+    }
+  }
+
   /// Calls f(layer, input buffer, layer state) for every layer after the last tile that worker 0 ran.
   /// To see all samples of a batch make the session with {.threads = 1, .tile = batch}.
   template <class F>
@@ -220,6 +244,7 @@ private:
   struct Worker {
     Buffer<typename Network::input_packing> in;
     typename Network::Chain::State state;
+    std::size_t first = 0, count = 0;  ///< samples of the batch that the buffers hold
   };
 
   [[nodiscard]] std::size_t classes() const { return static_cast<std::size_t>(network_->readout.classes); }
@@ -257,6 +282,8 @@ private:
     for (std::size_t first = begin; first < end; first += static_cast<std::size_t>(tile_)) {
       const std::size_t count = std::min(static_cast<std::size_t>(tile_), end - first);
       worker.in.samples = static_cast<int>(count);
+      worker.first = first;
+      worker.count = count;
       for (std::size_t i = 0; i < count; ++i) network_->input.fill(images + (first + i) * stride, worker.in, i);
       const auto& last = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
       const std::size_t k = classes();
