@@ -45,9 +45,10 @@ struct Chain {
   void allocate(State& state, int samples, const In& in) const {
     allocate_from<0>(state, samples, in);
   }
-  template <class In>
+  /// With `Events`, layers that can do without a look at inputs of zeros do so; the values are the same.
+  template <bool Events = false, class In>
   const auto& run(const In& in, State& state) const noexcept {
-    return run_from<0>(in, state);
+    return run_from<0, Events>(in, state);
   }
   /// The buffer that the last run (or allocate) left: of the last layer, or the input of an empty chain.
   template <class In>
@@ -88,12 +89,14 @@ private:
       allocate_from<I + 1>(state, samples, get<I>(state).out);
     }
   }
-  template <std::size_t I, class In>
+  template <std::size_t I, bool Events, class In>
   const auto& run_from(const In& in, State& state) const noexcept {
     if constexpr (I == size)
       return in;
+    else if constexpr (Events && requires { get<I>(layers).run_events(in, get<I>(state)); })
+      return run_from<I + 1, Events>(get<I>(layers).run_events(in, get<I>(state)), state);
     else
-      return run_from<I + 1>(get<I>(layers).run(in, get<I>(state)), state);
+      return run_from<I + 1, Events>(get<I>(layers).run(in, get<I>(state)), state);
   }
   template <std::size_t I, std::size_t At, class S, class F>
   void visit_layer_from(S& state, F& f) const {

@@ -5,6 +5,7 @@
 #include <spiq/core/parallel.hpp>
 #include <spiq/core/tensor.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/event_frame.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
 #include <spiq/exec/pool.hpp>
@@ -25,15 +26,6 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace exec {
 
-/// How a session divides its work.
-struct SessionOptions {
-  int threads = 0;       ///< workers at most; 0: as many as a parallel region would get
-  int tile = 0;          ///< samples that pass through all layers together; 0: chosen by size
-  bool over_time = false;       ///< also keep the logits after every step
-  bool count_internal = false;  ///< count PASCAL's internal spikes
-  bool streaming = false;       ///< for `step`: neurons keep their state from step to step
-};
-
 /// Everything that changes while a network runs: buffers, scratch, logits. Allocates once, when made.
 /// Holds a pointer to the network, which must outlive it. One session belongs to one thread at a time.
 template <class Network>
@@ -45,6 +37,10 @@ public:
   Session(const Network&&, int, Options) = delete;
   Session(const Network& network, int batch, Options options) : network_(&network), batch_(batch), options_(options) {
     if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
+    if (options.event_step != 0) {
+      if (!options.streaming || batch != 1) SPIQ_THROW("spiq: events need a session of batch 1 with the option streaming");
+      events_.allocate(network.input.shape, options.event_step);
+    }
     const int threads = std::clamp(options.threads > 0 ? options.threads : max_threads(), 1, batch);
     const int share = (batch + threads - 1) / threads;
     tile_ = options.streaming ? share : std::clamp(options.tile > 0 ? options.tile : network.preferred_tile(), 1, share);
@@ -75,31 +71,26 @@ public:
     if (!options_.streaming) SPIQ_THROW("spiq: step needs a session with the option streaming");
     const Extents& e = images.extents();
     if (!network_->input.accepts(e) || e[0] != samples_) raise_extents(e);
-    const std::size_t size = network_->input.shape.size(), k = classes(), share = static_cast<std::size_t>(tile_);
-    ++steps_done_;
-    // Each worker keeps the same samples from step to step.
-    parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
-      for (std::size_t w = begin; w < end; ++w) {
-        const std::size_t first = std::min(samples_, w * share), last = std::min(samples_, first + share);
-        Worker& worker = workers_[w];
-        worker.first = first;
-        worker.count = last - first;
-        if (first == last) continue;
-        worker.in.samples = static_cast<int>(last - first);
-        for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
-        const auto& out = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
-        for (std::size_t i = first; i < last; ++i) {
-          float* const step = step_logits_.data() + i * k;
-          network_->readout.decode(out, i - first, step, nullptr, 0);
-          for (std::size_t c = 0; c < k; ++c) {
-            sums_[i * k + c] += step[c];
-            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
-                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
-                                     : sums_[i * k + c];
-          }
-        }
-      }
-    });
+    if (events_.pending()) SPIQ_THROW("spiq: step while pushed events wait; advance the session past them first");
+    return step_all<false>(images);
+  }
+  /// Takes an event, of a session with the option `event_step` = dt: time starts with 0 at `reset`, time step k has the
+  /// events with k dt <= t < (k + 1) dt. Steps that end before it are stepped first, with what was gathered for them: an
+  /// input channel (OFF, ON) holds the number of its events of a pixel. The state is that after `step` with the same
+  /// frames, bit for bit; a layer whose input is silent costs no product, only its neurons, which decay by one step's leak
+  /// for each step (their spikes, where a bias lets them fire, included). Returns the read-out of the finished steps.
+  /// Throws, the session unchanged, where time goes back, or pixel or polarity are not those of the input.
+  const Tensor<float>& push(const Event& event) {
+    events_.check(event, steps_done_);
+    step_to(events_.step_of(event.t));
+    events_.add(event);
+    return logits_;
+  }
+  /// Time is `t` (microseconds) now: finishes the steps that end by then, as `push` does. No event before t may follow.
+  const Tensor<float>& advance(std::int64_t t) {
+    events_.check_time(t, steps_done_);
+    step_to(events_.step_of(t));
+    events_.pass(t);
     return logits_;
   }
   /// What the last step alone gave, [batch, classes].
@@ -124,7 +115,8 @@ public:
   void reset() {
     resize_samples(static_cast<std::size_t>(batch_));
     steps_done_ = 0;
-    std::fill(sums_.span().begin(), sums_.span().end(), 0.0f);
+    for (Tensor<float>* const t : {&sums_, &logits_}) std::fill(t->span().begin(), t->span().end(), 0.0f);
+    events_.reset();
     for (auto& worker : workers_) {
       auto clear = [](const auto& layer, const auto&, auto& own) { forget(layer, own); };
       network_->chain.visit(worker.in, worker.state, clear);
@@ -139,6 +131,7 @@ public:
       auto append = [&](const auto& layer, const auto&, const auto& own) { save(layer, own, all); };
       network_->chain.visit(worker.in, worker.state, append);
     }
+    events_.save(steps_done_, all);
     return all;
   }
   /// Throws where the state is of another size; the session then stays as it is.
@@ -153,6 +146,7 @@ public:
       auto restore = [&](const auto& layer, const auto&, auto& own) { rest = load(layer, own, rest); };
       network_->chain.visit(worker.in, worker.state, restore);
     }
+    events_.load(steps_done_, rest);
   }
 
   /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]), from a fresh
@@ -212,20 +206,9 @@ public:
         SPIQ_THROW("session probe",
                    "all " + std::to_string(samples_) + " samples of the last run in one tile (.threads = 1, .tile = batch)",
                    std::to_string(seen));
-      for (const Worker& worker : workers_) {
-        const Probed range{worker.first, worker.count, options_.streaming ? steps_done_ - 1 : 0};
-        const auto take = [&](const auto& layer, const auto& own) {
-          if constexpr (What == Probe::output) {
-            probe_output(own.out, range, sink);
-          } else {
-            static_assert(Streams<decltype(own)>,
-                          "spiq: probe<I, Probe::membrane> takes a layer of neurons that keep a membrane potential from "
-                          "step to step");
-            if constexpr (Streams<decltype(own)>) probe_membrane(own.stream, layer.output_shape(), range, sink);
-          }
-        };
-        network_->chain.template visit_layer<I>(worker.state, take);
-      }
+      for (const Worker& worker : workers_)
+        probe_layer<I, What>(network_->chain, worker.state,
+                             {worker.first, worker.count, options_.streaming ? steps_done_ - 1 : 0}, sink);
     }
   }
 
@@ -247,6 +230,41 @@ private:
     std::size_t first = 0, count = 0;  ///< samples of the batch that the buffers hold
   };
 
+  template <bool Events>
+  const Tensor<float>& step_all(const Tensor<float>& images) noexcept {
+    const std::size_t size = network_->input.shape.size(), k = classes(), share = static_cast<std::size_t>(tile_);
+    ++steps_done_;
+    // Each worker keeps the same samples from step to step.
+    parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t w = begin; w < end; ++w) {
+        const std::size_t first = std::min(samples_, w * share), last = std::min(samples_, first + share);
+        Worker& worker = workers_[w];
+        worker.first = first;
+        worker.count = last - first;
+        if (first == last) continue;
+        worker.in.samples = static_cast<int>(last - first);
+        for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
+        const auto& out = view_as<typename Network::output_packing>(network_->chain.template run<Events>(worker.in, worker.state));
+        for (std::size_t i = first; i < last; ++i) {
+          float* const step = step_logits_.data() + i * k;
+          network_->readout.decode(out, i - first, step, nullptr, 0);
+          for (std::size_t c = 0; c < k; ++c) {
+            sums_[i * k + c] += step[c];
+            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
+                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
+                                     : sums_[i * k + c];
+          }
+        }
+      }
+    });
+    return logits_;
+  }
+  void step_to(std::size_t step) {
+    while (steps_done_ < step) {
+      step_all<true>(events_.frame());
+      events_.clear();
+    }
+  }
   [[nodiscard]] std::size_t classes() const { return static_cast<std::size_t>(network_->readout.classes); }
   const auto& last_buffer(const Worker& worker) const {
     return view_as<typename Network::output_packing>(network_->chain.output(worker.in, worker.state));
@@ -304,6 +322,7 @@ private:
   Tensor<float> over_time_;
   Tensor<float> sums_, step_logits_;  ///< of a streaming session
   std::size_t steps_done_ = 0, samples_ = 0;
+  EventFrame events_;
 };
 
 /// What `lower` returns: constant while it runs, so any number of sessions and threads may share it.

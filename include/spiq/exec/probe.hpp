@@ -57,6 +57,22 @@ void probe_membrane(const Stream<T>& stream, const Shape& shape, const Probed& r
   }
 }
 
+/// One of them for layer I of a chain.
+template <std::size_t I, Probe What, class Chain, class State, class Sink>
+void probe_layer(const Chain& chain, const State& state, const Probed& range, Sink& sink) {
+  const auto take = [&](const auto& layer, const auto& own) {
+    if constexpr (What == Probe::output) {
+      probe_output(own.out, range, sink);
+    } else {
+      constexpr bool kept = requires { own.stream.values; };
+      static_assert(kept, "spiq: probe<I, Probe::membrane> takes a layer of neurons that keep a membrane potential from "
+                          "step to step");
+      if constexpr (kept) probe_membrane(own.stream, layer.output_shape(), range, sink);
+    }
+  };
+  chain.template visit_layer<I>(state, take);
+}
+
 }  // namespace exec
 
 SPIQ_END_NAMESPACE

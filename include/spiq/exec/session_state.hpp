@@ -1,17 +1,29 @@
 /// @file
-/// What the layers of a streaming session keep from step to step: forgotten, thinned out, written and read.
+/// Options of sessions, and what the layers of a streaming one keep from step to step: forgotten, thinned out, written
+/// and read.
 #pragma once
 
 #include <spiq/exec/spiking.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
 
 namespace exec {
+
+/// How a session divides its work.
+struct SessionOptions {
+  int threads = 0;       ///< workers at most; 0: as many as a parallel region would get
+  int tile = 0;          ///< samples that pass through all layers together; 0: chosen by size
+  bool over_time = false;       ///< also keep the logits after every step
+  bool count_internal = false;  ///< count PASCAL's internal spikes
+  bool streaming = false;       ///< for `step`: neurons keep their state from step to step
+  std::int64_t event_step = 0;  ///< for `push`: microseconds of a time step; streaming, batch 1
+};
 
 /// A layer L with state S that keeps more than the potentials of an epilogue's neurons has its own functions:
 /// `forget(state)`, `keep(state, samples)`, `save(state, to)` and `load(state, from)`, which returns what is left.
