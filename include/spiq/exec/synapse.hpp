@@ -97,7 +97,7 @@ bool silent(const Buffer<P>& b) noexcept {
 /// Hands sums of zero to a sink, as a product does for an input of zeros.
 template <class V, class Sink>
 void sink_zeros(std::size_t rows, int channels, Sink& sink) noexcept {
-  constexpr int height = 8;
+  constexpr int height = 32;
   V zeros[height][1];
   for (auto& row : zeros) row[0] = V::zero();
   for (int c = 0; c < channels; c += V::width)
