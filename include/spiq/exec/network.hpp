@@ -46,7 +46,7 @@ public:
     tile_ = options.streaming ? share : std::clamp(options.tile > 0 ? options.tile : network.preferred_tile(), 1, share);
     workers_.resize(static_cast<std::size_t>(threads));
     for (auto& worker : workers_) {
-      worker.in.allocate(network.input.shape, tile_, 1);
+      worker.in.allocate(network.input.shape, tile_, options.streaming ? 1 : network.input.steps);
       if (options.streaming) enable_streaming(worker);
       network.chain.allocate(worker.state, tile_, worker.in);
       if (options.count_internal)
@@ -64,13 +64,13 @@ public:
     }
   }
 
-  /// One time step: the images [n, C, H, W] of this step, one for each of the n samples in the session (all of the batch,
+  /// One time step: the images [n, C, H, W] of this step (of a network trained on frames, its next ones), one for each of the n samples in the session (all of the batch,
   /// unless `keep` took some out). Returns the read-out [n, classes] of all steps since `reset`: T steps with the same images give what `run` gives for T, bit for bit.
   /// Needs the option `streaming`. Never allocates. Throws on other extents.
   const Tensor<float>& step(const Tensor<float>& images) {
     if (!options_.streaming) SPIQ_THROW("spiq: step needs a session with the option streaming");
     const Extents& e = images.extents();
-    if (!network_->input.accepts(e) || e[0] != samples_) raise_extents(e);
+    if (!network_->input.accepts(e, 1) || e[0] != samples_) raise_extents(e, 1);
     if (events_.pending()) SPIQ_THROW("spiq: step while pushed events wait; advance the session past them first");
     return step_all<false>(images);
   }
@@ -154,13 +154,13 @@ public:
   /// Returns logits [N, classes], valid until the next run. Never allocates. Throws on other extents.
   const Tensor<float>& run(const Tensor<float>& images) {
     const Extents& e = images.extents();
-    if (!network_->input.accepts(e) || e[0] > static_cast<std::size_t>(batch_)) raise_extents(e);
-    return run(images.data(), e[0], network_->input.shape.size());
+    if (!network_->input.accepts(e) || e[0] > static_cast<std::size_t>(batch_)) raise_extents(e, network_->input.steps);
+    return run(images.data(), e[0], network_->input.size());
   }
   /// The same on raw memory: `count` <= batch images, `stride` >= the size of one floats apart. Throws on other numbers.
   const Tensor<float>& run(const float* images, std::size_t count, std::size_t stride) {
     if (options_.streaming) SPIQ_THROW("spiq: run starts fresh; a session with the option streaming takes steps");
-    if (count > static_cast<std::size_t>(batch_) || stride < network_->input.shape.size())
+    if (count > static_cast<std::size_t>(batch_) || stride < network_->input.size())
       raise_counts(count, stride);
     logits_.resize(Extents{count, classes()});
     samples_ = count;
@@ -278,6 +278,7 @@ private:
       if constexpr (requires { layer.epilogue.streams; })
         SPIQ_THROW("streaming session", "neurons that answer step by step", std::string(layer.epilogue.name));
       if constexpr (requires { own.stream.on; }) own.stream.on = true;
+      if constexpr (requires { own.streaming; }) own.streaming = true;
     };
     network_->chain.visit(worker.in, worker.state, enable);
   }
@@ -287,13 +288,13 @@ private:
     };
     network_->chain.visit(workers_[0].in, state, enable);
   }
-  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Extents& found) const {
-    SPIQ_THROW("session input", network_->input.describe("N <= " + std::to_string(batch_)), to_string(found));
+  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Extents& found, int frames) const {
+    SPIQ_THROW("session input", network_->input.describe("N <= " + std::to_string(batch_), frames), to_string(found));
   }
   [[noreturn]] SPIQ_NOINLINE void raise_counts(std::size_t count, std::size_t stride) const {
     SPIQ_THROW("session input",
                "at most " + std::to_string(batch_) + " images, at least " +
-                   std::to_string(network_->input.shape.size()) + " floats apart",
+                   std::to_string(network_->input.size()) + " floats apart",
                std::to_string(count) + " images, " + std::to_string(stride) + " floats apart");
   }
   void run_range(const float* images, std::size_t stride, std::size_t begin, std::size_t end, Worker& worker) noexcept {
