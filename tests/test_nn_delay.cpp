@@ -113,6 +113,126 @@ TEST_CASE("the width of the kernels shrinks within the first quarter of training
 
 namespace {
 
+// A number with its derivative along one direction, spikes with the surrogate's: gradients forward in time, to hold
+// against those that the layer gets by going back.
+struct Along {
+  double value = 0, slope = 0;
+};
+Along operator+(Along a, Along b) { return {a.value + b.value, a.slope + b.slope}; }
+Along operator-(Along a, Along b) { return {a.value - b.value, a.slope - b.slope}; }
+Along operator*(Along a, Along b) { return {a.value * b.value, a.value * b.slope + a.slope * b.value}; }
+
+template <class Surrogate>
+Along spike(Along v, Along threshold) {
+  using V = simd::traits<simd::scalar>::f32;
+  const Along u = v - threshold;
+  const double g = static_cast<double>(reduce_add(Surrogate{}(V::broadcast(static_cast<float>(u.value)))));
+  return {u.value >= 0 ? 1.0 : 0.0, g * u.slope};
+}
+
+// L = sum of dy y for leaky neurons with soft reset whose spikes come back: x, dy [steps][batch][n], W [n][n].
+template <class Surrogate>
+Along recurrent(std::size_t n, std::size_t batch, const std::vector<Along>& x, const std::vector<Along>& w, Along beta,
+                Along threshold, const Floats& dy, Floats* y) {
+  const std::size_t neurons = n * batch;
+  std::vector<Along> v(neurons), s(neurons);
+  Along sum;
+  for (std::size_t t = 0; t < x.size() / neurons; ++t) {
+    const std::vector<Along> came = s;
+    for (std::size_t k = 0; k < neurons; ++k) {
+      v[k] = beta * v[k] + x[t * neurons + k];
+      for (std::size_t j = 0; j < n; ++j) v[k] = v[k] + w[k % n * n + j] * came[k / n * n + j];
+      s[k] = spike<Surrogate>(v[k], threshold);
+      v[k] = v[k] - threshold * s[k];
+      sum = sum + Along{double{dy[t * neurons + k]}, 0} * s[k];
+      if (y != nullptr) (*y)[t * neurons + k] = static_cast<float>(s[k].value);
+    }
+  }
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("Recurrent: spikes and gradients through time equal those carried forward", "[nn][recurrent]") {
+  using Surrogate = surrogate::ATan;
+  using Layer = Recurrent<Spiking<neuron::Neuron<charge::Decay, fire::AtThreshold, reset::Soft>, Surrogate, Learned>>;
+  constexpr std::size_t n = 5, batch = 3, times = 6, all = n * batch * times;
+  Layer layer(Shape{1, 1, n});
+  layer.initialise(Rng(4));
+  layer.body.set({{0.8f}, 0.9f, 0, 0});
+  const Floats x = reference::floats(reference::random(all, 1, -0.5, 1.2)), dy = reference::floats(reference::random(all, 2));
+  Floats y(all), expected(all), dx(all);
+  typename Layer::Cache cache;
+  nn::Pass pass = training();
+  pass.steps = times;
+  layer.forward(x.data(), y.data(), batch * times, cache, pass);
+  layer.backward(x.data(), y.data(), dy.data(), dx.data(), batch * times, cache, pass);
+
+  std::vector<Along> xs(all), ws(n * n);
+  for (std::size_t i = 0; i < all; ++i) xs[i].value = double{x[i]};
+  for (std::size_t i = 0; i < n * n; ++i) ws[i].value = double{layer.weight[i]};
+  Along beta{0.8f, 0}, threshold{0.9f, 0};
+  const auto slope = [&](Along& direction) {
+    direction.slope = 1;
+    const Along l = recurrent<Surrogate>(n, batch, xs, ws, beta, threshold, dy, &expected);
+    direction.slope = 0;
+    return l.slope;
+  };
+  reference::Values gx, gw;
+  for (Along& a : xs) gx.push_back(slope(a));
+  for (Along& a : ws) gw.push_back(slope(a));
+  CHECK(y == expected);
+  CHECK(std::count(y.begin(), y.end(), 1.0f) > 10);
+  CHECK(distance(dx, gx) < 1e-5);
+  CHECK(distance(layer.weight_gradient.span(), gw) < 1e-5);
+  CHECK(std::abs(static_cast<double>(layer.body.gradients[0]) - slope(beta)) < 1e-4);
+  CHECK(std::abs(static_cast<double>(layer.body.gradients[1]) - slope(threshold)) < 1e-4);
+
+  // On three threads, without dx: the same. One step a pass: the same spikes.
+  const Floats dw(layer.weight_gradient.span().begin(), layer.weight_gradient.span().end());
+  typename Layer::Cache other;
+  nn::Pass three = training(3);
+  three.steps = times;
+  layer.forward(x.data(), expected.data(), batch * times, other, three);
+  layer.backward(x.data(), expected.data(), dy.data(), nullptr, batch * times, other, three);
+  CHECK(y == expected);
+  CHECK(std::equal(dw.begin(), dw.end(), layer.weight_gradient.span().begin()));
+  for (std::size_t t = 0; t < times; ++t) {
+    nn::Pass one = pass;
+    one.steps = 1;
+    one.fresh = t == 0;
+    layer.forward(x.data() + t * n * batch, expected.data() + t * n * batch, batch, other, one);
+  }
+  CHECK(y == expected);
+}
+
+TEST_CASE("Recurrent inside OverTime: variable T, and SLTT with the spikes that came back", "[nn][recurrent]") {
+  const Shape in{1, 1, 6};
+  const auto run = [&](auto learning) {
+    using Layer = OverTime<Seq<Linear<8>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<3>>, Steps<6>, decltype(learning)>;
+    Layer layer(in);
+    layer.initialise(Rng(2));
+    typename Layer::Cache cache;
+    const Floats x = reference::floats(reference::random(4 * 6, 3, 0, 2)), dy = reference::floats(reference::random(4 * 3, 4));
+    Floats y(4 * 3), few(4 * 3);
+    layer.forward(x.data(), y.data(), 4, cache, training());
+    layer.backward(x.data(), y.data(), dy.data(), nullptr, 4, cache, training());
+    double norm = 0;
+    for (const float g : layer.body.template layer<1>().weight_gradient.span()) norm += double{g} * double{g};
+    CHECK(norm > 0);
+    layer.steps = 3;
+    layer.forward(x.data(), few.data(), 4, cache, training());
+    CHECK(few != y);
+    layer.steps = 6;
+    layer.forward(x.data(), few.data(), 4, cache, training());
+    CHECK(few == y);  // every pass starts fresh
+    return y;
+  };
+  CHECK(run(Bptt{}) == run(Sltt{}));
+}
+
+namespace {
+
 // Two inputs spike once each, in the same two steps: which of them came first is the class. Rates say nothing.
 constexpr int length = 12, gap = 5;
 ImageSet orders(std::size_t n, std::uint64_t seed) {

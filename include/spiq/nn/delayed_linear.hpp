@@ -7,6 +7,7 @@
 #include <spiq/core/random.hpp>
 #include <spiq/kernel/gemm.hpp>
 #include <spiq/neuron/delay.hpp>
+#include <spiq/nn/chunks.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 
@@ -84,7 +85,7 @@ struct DelayedLinear {
     std::copy_n(x, samples * n, input + before * n);
     float* const kernel = cache.kernel.get(taps * outputs * n);
     fill_kernel(kernel, pass);
-    for_chunks(samples, pass.threads, [&](std::size_t first, std::size_t count) {
+    nn::for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
       for (std::size_t s = first; s < first + count; ++s) std::copy_n(bias.data(), outputs, y + s * outputs);
       for (std::size_t d = 0; d < taps; ++d)
         kernel::gemm(size(count, outputs, n), input + (before + first - d * batch) * n, n, false, kernel + d * outputs * n, n, true,
@@ -117,7 +118,7 @@ struct DelayedLinear {
     });
     if (dx == nullptr) return;
     const float* const kernel = cache.kernel.data();
-    for_chunks(samples, pass.threads, [&](std::size_t first, std::size_t count) {
+    nn::for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
       std::fill_n(dx + first * n, count * n, 0.0f);
       for (std::size_t d = 0; d < taps; ++d) {
         const std::size_t from = first + d * batch;  // row of dy that row `first` of x went to
@@ -144,6 +145,7 @@ struct DelayedLinear {
   }
 
 private:
+  static constexpr std::size_t row_chunk = 32;
   static constexpr float lowest = -static_cast<float>(taps / 2), highest = static_cast<float>(taps - 1 - taps / 2);
   static float within(float p) { return std::clamp(p, lowest, highest); }
   static kernel::GemmShape size(std::size_t m, std::size_t n, std::size_t k) {
@@ -151,14 +153,6 @@ private:
   }
   [[nodiscard]] std::size_t inputs() const { return static_cast<std::size_t>(in.channels); }
 
-  // Chunks do not depend on the number of threads, so neither do the products.
-  template <class Body>
-  static void for_chunks(std::size_t rows, int threads, const Body& body) {
-    constexpr std::size_t chunk = 32;
-    parallel_for((rows + chunk - 1) / chunk, 1, threads, [&](std::size_t begin, std::size_t end, int) {
-      for (std::size_t c = begin; c < end; ++c) body(c * chunk, std::min(chunk, rows - c * chunk));
-    });
-  }
   /// [delay][out][in]: Gaussians in training, else one weight at each rounded position.
   void fill_kernel(float* kernel, const nn::Pass& pass) const {
     const std::size_t n = inputs();

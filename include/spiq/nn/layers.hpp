@@ -16,6 +16,7 @@
 #include <spiq/nn/over_time.hpp>
 #include <spiq/nn/pool.hpp>
 #include <spiq/nn/position_embedding.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/softmax.hpp>
 #include <spiq/nn/spiking.hpp>
