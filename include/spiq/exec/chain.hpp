@@ -19,6 +19,13 @@ struct last_packing {
 };
 template <class Take, class First, class... Rest>
 struct last_packing<Take, First, Rest...> : last_packing<typename First::emits, Rest...> {};
+/// Rows of a report that a layer takes: itself, before it those of its branches.
+template <class Layer>
+inline constexpr std::size_t layers_in = 1;
+template <class Layer>
+  requires requires { &Layer::shortcut; }
+inline constexpr std::size_t layers_in<Layer> =
+    decltype(Layer::body)::total + decltype(Layer::shortcut)::total + 1;
 }  // namespace detail
 
 /// Layers in order; an empty chain passes on its input, of which it takes packing Take.
@@ -28,6 +35,8 @@ struct Chain {
   using last_packing = typename detail::last_packing<Take, Layer...>::type;
   using State = Pack<typename Layer::State...>;
   static constexpr std::size_t size = sizeof...(Layer);
+  /// Layers, those inside joins too.
+  static constexpr std::size_t total = (std::size_t{0} + ... + detail::layers_in<Layer>);
 
   Pack<Layer...> layers;
 
@@ -36,9 +45,10 @@ struct Chain {
   void allocate(State& state, int samples, const In& in) const {
     allocate_from<0>(state, samples, in);
   }
-  template <class In>
+  /// With `Events`, layers that can do without a look at inputs of zeros do so; the values are the same.
+  template <bool Events = false, class In>
   const auto& run(const In& in, State& state) const noexcept {
-    return run_from<0>(in, state);
+    return run_from<0, Events>(in, state);
   }
   /// The buffer that the last run (or allocate) left: of the last layer, or the input of an empty chain.
   template <class In>
@@ -52,6 +62,11 @@ struct Chain {
   template <class In, class S, class F>
   void visit(const In& in, S& state, F& f) const {
     visit_from<0>(in, state, f);
+  }
+  /// Calls f(layer, state) for the one that is number I in this order.
+  template <std::size_t I, class S, class F>
+  void visit_layer(S& state, F& f) const {
+    visit_layer_from<I, 0>(state, f);
   }
   /// Calls f(layer) for every layer in the same order.
   template <class F>
@@ -74,12 +89,31 @@ private:
       allocate_from<I + 1>(state, samples, get<I>(state).out);
     }
   }
-  template <std::size_t I, class In>
+  template <std::size_t I, bool Events, class In>
   const auto& run_from(const In& in, State& state) const noexcept {
     if constexpr (I == size)
       return in;
+    else if constexpr (Events && requires { get<I>(layers).run_events(in, get<I>(state)); })
+      return run_from<I + 1, Events>(get<I>(layers).run_events(in, get<I>(state)), state);
     else
-      return run_from<I + 1>(get<I>(layers).run(in, get<I>(state)), state);
+      return run_from<I + 1, Events>(get<I>(layers).run(in, get<I>(state)), state);
+  }
+  template <std::size_t I, std::size_t At, class S, class F>
+  void visit_layer_from(S& state, F& f) const {
+    const auto& layer = get<At>(layers);
+    auto& own = get<At>(state);
+    constexpr std::size_t n = detail::layers_in<pack_element_t<At, Pack<Layer...>>>;
+    if constexpr (I >= n) {
+      visit_layer_from<I - n, At + 1>(state, f);
+    } else if constexpr (I + 1 == n) {
+      f(layer, own);
+    } else {
+      constexpr std::size_t in_body = decltype(layer.body)::total;
+      if constexpr (I < in_body)
+        layer.body.template visit_layer<I>(own.body, f);
+      else
+        layer.shortcut.template visit_layer<I - in_body>(own.shortcut, f);
+    }
   }
   template <std::size_t I, class In, class S, class F>
   void visit_from(const In& in, S& state, F& f) const {

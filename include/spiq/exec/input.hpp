@@ -22,52 +22,64 @@ namespace exec {
 /// real: (x - mean[c]) / deviation[c]; pixels: round(255 x) - round(255 mean[c]), the unit 1 / (255 deviation) being
 /// folded into the first weights.
 struct InputStage {
-  Shape shape{};
+  Shape shape{};  ///< of one step
   std::vector<float> mean, deviation;  ///< per channel; empty: values are taken as they are
+  int steps = 1;  ///< frames that a sample's channels hold, all channels of step 0 first; 1: the same at each step
 
-  /// True for extents (N, channels, height, width), or (N, channels) of a single pixel.
-  [[nodiscard]] bool accepts(const Extents& e) const {
-    const auto c = static_cast<std::size_t>(shape.channels);
+  /// Values of one sample.
+  [[nodiscard]] std::size_t size() const { return shape.size() * static_cast<std::size_t>(steps); }
+  /// True for extents (N, channels, height, width), or (N, channels) of a single pixel, of `frames` steps.
+  [[nodiscard]] bool accepts(const Extents& e, int frames) const {
+    const auto c = static_cast<std::size_t>(shape.channels * frames);
     const bool map = e.rank() == 4 && e[1] == c && e[2] == static_cast<std::size_t>(shape.height) &&
                      e[3] == static_cast<std::size_t>(shape.width);
     return map || (e.rank() == 2 && shape.pixels() == 1 && e[1] == c);
   }
+  /// The same of whole samples.
+  [[nodiscard]] bool accepts(const Extents& e) const { return accepts(e, steps); }
   /// "(N, 3, 32, 32)" with `count` in place of N.
-  [[nodiscard]] std::string describe(const std::string& count) const {
-    return "(" + count + ", " + std::to_string(shape.channels) + ", " + std::to_string(shape.height) + ", " +
+  [[nodiscard]] std::string describe(const std::string& count, int frames) const {
+    return "(" + count + ", " + std::to_string(shape.channels * frames) + ", " + std::to_string(shape.height) + ", " +
            std::to_string(shape.width) + ")";
   }
   /// Throws unless `accepts(e)`.
   void check(const Extents& e) const {
-    if (!accepts(e)) SPIQ_THROW("images for an executable network", describe("N"), to_string(e));
+    if (!accepts(e)) SPIQ_THROW("images for an executable network", describe("N", steps), to_string(e));
   }
 
+  /// As many frames as the buffer holds steps.
   template <class P>
   void fill(const float* image, Buffer<P>& out, std::size_t sample) const noexcept {
-    const std::size_t pixels = shape.pixels();
+    for (std::size_t t = 0; t < static_cast<std::size_t>(out.steps); ++t) fill_step(image + t * shape.size(), out, sample, t);
+  }
+
+private:
+  template <class P>
+  void fill_step(const float* image, Buffer<P>& out, std::size_t sample, std::size_t step) const noexcept {
+    const std::size_t pixels = shape.pixels(), frames = static_cast<std::size_t>(out.steps), apart = frames * out.stride;
     const auto channels = static_cast<std::size_t>(shape.channels);
     if constexpr (std::is_same_v<P, packing::real>) {
       if (pixels == 1 && mean.empty()) {  // a plain vector: nothing to reorder
-        std::copy_n(image, channels, out.row(sample));
+        std::copy_n(image, channels, out.row(sample * frames + step));
         return;
       }
     }
     for (std::size_t c = 0; c < channels; ++c) {
       const float* from = image + c * pixels;
-      auto* to = out.row(sample * pixels) + c;
+      auto* to = out.row(sample * pixels * frames + step) + c;
       const float m = mean.empty() ? 0.0F : mean[c];
       if constexpr (std::is_same_v<P, packing::real>) {
         if (mean.empty()) {
-          for (std::size_t i = 0; i < pixels; ++i) to[i * out.stride] = from[i];
+          for (std::size_t i = 0; i < pixels; ++i) to[i * apart] = from[i];
         } else {
           const float scale = 1.0F / deviation[c];
-          for (std::size_t i = 0; i < pixels; ++i) to[i * out.stride] = (from[i] - m) * scale;
+          for (std::size_t i = 0; i < pixels; ++i) to[i * apart] = (from[i] - m) * scale;
         }
       } else {
         const auto centre = static_cast<std::int32_t>(std::lround(255.0F * m));
         for (std::size_t i = 0; i < pixels; ++i) {
           const float byte = from[i] > 0.0F ? (from[i] < 1.0F ? from[i] * 255.0F : 255.0F) : 0.0F;
-          to[i * out.stride] = static_cast<std::int16_t>(static_cast<std::int32_t>(byte + 0.5F) - centre);
+          to[i * apart] = static_cast<std::int16_t>(static_cast<std::int32_t>(byte + 0.5F) - centre);
         }
       }
     }

@@ -59,14 +59,12 @@ struct Join {
 
   template <class In>
   const Buffer<Emit>& run(const In& in, State& state) const noexcept {
-    const auto& main = view_as<body_packing>(body.run(in, state.body));
-    const auto& side = branch(shortcut.run(in, state.shortcut));
-    SPIQ_ASSERT(main.samples == side.samples && state.out.holds(main.samples));
-    detail::set_samples(state.out, main.samples);
-    auto sink = detail::make_sink(epilogue, state.out, main.steps, state.count_internal ? &state.internal : nullptr);
-    detail::attach_stream(sink, state.stream);
-    for (int c = 0; c < out.channels; c += vector::width) add(main, side, c, sink);
-    return state.out;
+    return run_as<false>(in, state);
+  }
+  /// As `run`; layers of the branches that get zeros do without their products.
+  template <class In>
+  const Buffer<Emit>& run_events(const In& in, State& state) const noexcept {
+    return run_as<true>(in, state);
   }
 
   /// The shortcut's side of a buffer: of a fanout the one that is no current of the body.
@@ -76,6 +74,18 @@ struct Join {
   }
 
 private:
+  template <bool Events, class In>
+  const Buffer<Emit>& run_as(const In& in, State& state) const noexcept {
+    const auto& main = view_as<body_packing>(body.template run<Events>(in, state.body));
+    const auto& side = branch(shortcut.template run<Events>(in, state.shortcut));
+    SPIQ_ASSERT(main.samples == side.samples && state.out.holds(main.samples));
+    detail::set_samples(state.out, main.samples);
+    auto sink = detail::make_sink(epilogue, state.out, main.steps, state.count_internal ? &state.internal : nullptr);
+    detail::attach_stream(sink, state.stream);
+    for (int c = 0; c < out.channels; c += vector::width) add(main, side, c, sink);
+    return state.out;
+  }
+
   template <class Side, class Sink>
   void add(const Buffer<body_packing>& main, const Buffer<Side>& side, int c, Sink& sink) const noexcept {
     const std::size_t positions = static_cast<std::size_t>(main.samples) * out.pixels();

@@ -5,10 +5,13 @@
 #include <spiq/core/parallel.hpp>
 #include <spiq/core/tensor.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/event_frame.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
 #include <spiq/exec/pool.hpp>
+#include <spiq/exec/probe.hpp>
 #include <spiq/exec/report.hpp>
+#include <spiq/exec/session_state.hpp>
 #include <spiq/exec/synapse.hpp>
 
 #include <algorithm>
@@ -23,15 +26,6 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace exec {
 
-/// How a session divides its work.
-struct SessionOptions {
-  int threads = 0;       ///< workers at most; 0: as many as a parallel region would get
-  int tile = 0;          ///< samples that pass through all layers together; 0: chosen by size
-  bool over_time = false;       ///< also keep the logits after every step
-  bool count_internal = false;  ///< count PASCAL's internal spikes
-  bool streaming = false;       ///< for `step`: neurons keep their state from step to step
-};
-
 /// Everything that changes while a network runs: buffers, scratch, logits. Allocates once, when made.
 /// Holds a pointer to the network, which must outlive it. One session belongs to one thread at a time.
 template <class Network>
@@ -43,12 +37,16 @@ public:
   Session(const Network&&, int, Options) = delete;
   Session(const Network& network, int batch, Options options) : network_(&network), batch_(batch), options_(options) {
     if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
+    if (options.event_step != 0) {
+      if (!options.streaming || batch != 1) SPIQ_THROW("spiq: events need a session of batch 1 with the option streaming");
+      events_.allocate(network.input.shape, options.event_step);
+    }
     const int threads = std::clamp(options.threads > 0 ? options.threads : max_threads(), 1, batch);
     const int share = (batch + threads - 1) / threads;
     tile_ = options.streaming ? share : std::clamp(options.tile > 0 ? options.tile : network.preferred_tile(), 1, share);
     workers_.resize(static_cast<std::size_t>(threads));
     for (auto& worker : workers_) {
-      worker.in.allocate(network.input.shape, tile_, 1);
+      worker.in.allocate(network.input.shape, tile_, options.streaming ? 1 : network.input.steps);
       if (options.streaming) enable_streaming(worker);
       network.chain.allocate(worker.state, tile_, worker.in);
       if (options.count_internal)
@@ -66,36 +64,33 @@ public:
     }
   }
 
-  /// One time step: the images [n, C, H, W] of this step, one for each of the n samples in the session (all of the batch,
+  /// One time step: the images [n, C, H, W] of this step (of a network trained on frames, its next ones), one for each of the n samples in the session (all of the batch,
   /// unless `keep` took some out). Returns the read-out [n, classes] of all steps since `reset`: T steps with the same images give what `run` gives for T, bit for bit.
   /// Needs the option `streaming`. Never allocates. Throws on other extents.
   const Tensor<float>& step(const Tensor<float>& images) {
     if (!options_.streaming) SPIQ_THROW("spiq: step needs a session with the option streaming");
     const Extents& e = images.extents();
-    if (!network_->input.accepts(e) || e[0] != samples_) raise_extents(e);
-    const std::size_t size = network_->input.shape.size(), k = classes(), share = static_cast<std::size_t>(tile_);
-    ++steps_done_;
-    // Each worker keeps the same samples from step to step.
-    parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
-      for (std::size_t w = begin; w < end; ++w) {
-        const std::size_t first = w * share, last = std::min(samples_, first + share);
-        if (first >= last) continue;
-        Worker& worker = workers_[w];
-        worker.in.samples = static_cast<int>(last - first);
-        for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
-        const auto& out = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
-        for (std::size_t i = first; i < last; ++i) {
-          float* const step = step_logits_.data() + i * k;
-          network_->readout.decode(out, i - first, step, nullptr, 0);
-          for (std::size_t c = 0; c < k; ++c) {
-            sums_[i * k + c] += step[c];
-            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
-                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
-                                     : sums_[i * k + c];
-          }
-        }
-      }
-    });
+    if (!network_->input.accepts(e, 1) || e[0] != samples_) raise_extents(e, 1);
+    if (events_.pending()) SPIQ_THROW("spiq: step while pushed events wait; advance the session past them first");
+    return step_all<false>(images);
+  }
+  /// Takes an event, of a session with the option `event_step` = dt: time starts with 0 at `reset`, time step k has the
+  /// events with k dt <= t < (k + 1) dt. Steps that end before it are stepped first, with what was gathered for them: an
+  /// input channel (OFF, ON) holds the number of its events of a pixel. The state is that after `step` with the same
+  /// frames, bit for bit; a layer whose input is silent costs no product, only its neurons, which decay by one step's leak
+  /// for each step (their spikes, where a bias lets them fire, included). Returns the read-out of the finished steps.
+  /// Throws, the session unchanged, where time goes back, or pixel or polarity are not those of the input.
+  const Tensor<float>& push(const Event& event) {
+    events_.check(event, steps_done_);
+    step_to(events_.step_of(event.t));
+    events_.add(event);
+    return logits_;
+  }
+  /// Time is `t` (microseconds) now: finishes the steps that end by then, as `push` does. No event before t may follow.
+  const Tensor<float>& advance(std::int64_t t) {
+    events_.check_time(t, steps_done_);
+    step_to(events_.step_of(t));
+    events_.pass(t);
     return logits_;
   }
   /// What the last step alone gave, [batch, classes].
@@ -112,15 +107,7 @@ public:
         SPIQ_THROW("session samples to keep", "ascending numbers below " + std::to_string(samples_), std::to_string(samples[i]));
     const std::size_t k = classes();
     for (std::size_t to = 0; to < samples.size(); ++to) std::copy_n(sums_.data() + samples[to] * k, k, sums_.data() + to * k);
-    auto move = [&](const auto& layer, const auto&, auto& own) {
-      if constexpr (requires { own.stream.values; }) {
-        const std::size_t pixels = layer.output_shape().pixels() * own.stream.stride;
-        const std::size_t states = own.stream.values.size() / std::max<std::size_t>(own.stream.rows * own.stream.stride, 1);
-        for (std::size_t s = 0; s < states; ++s)
-          for (std::size_t to = 0; to < samples.size(); ++to)
-            std::copy_n(own.stream.at(s, 0, 0) + samples[to] * pixels, pixels, own.stream.at(s, 0, 0) + to * pixels);
-      }
-    };
+    auto move = [&](const auto& layer, const auto&, auto& own) { exec::keep(layer, own, samples); };
     network_->chain.visit(workers_[0].in, workers_[0].state, move);
     resize_samples(samples.size());
   }
@@ -128,12 +115,10 @@ public:
   void reset() {
     resize_samples(static_cast<std::size_t>(batch_));
     steps_done_ = 0;
-    std::fill(sums_.span().begin(), sums_.span().end(), 0.0f);
+    for (Tensor<float>* const t : {&sums_, &logits_}) std::fill(t->span().begin(), t->span().end(), 0.0f);
+    events_.reset();
     for (auto& worker : workers_) {
-      auto clear = [](const auto& layer, const auto&, auto& own) {
-        if constexpr (requires { layer.epilogue.reset(own.stream, 0); })
-          if (own.stream.on) layer.epilogue.reset(own.stream, layer.output_shape().channels);
-      };
+      auto clear = [](const auto& layer, const auto&, auto& own) { forget(layer, own); };
       network_->chain.visit(worker.in, worker.state, clear);
     }
   }
@@ -143,11 +128,10 @@ public:
     std::vector<float> all{static_cast<float>(steps_done_), static_cast<float>(samples_)};
     all.insert(all.end(), sums_.span().begin(), sums_.span().end());
     for (const auto& worker : workers_) {
-      auto append = [&](const auto&, const auto&, const auto& own) {
-        if constexpr (requires { own.stream.values; }) all.insert(all.end(), own.stream.values.begin(), own.stream.values.end());
-      };
+      auto append = [&](const auto& layer, const auto&, const auto& own) { save(layer, own, all); };
       network_->chain.visit(worker.in, worker.state, append);
     }
+    events_.save(steps_done_, all);
     return all;
   }
   /// Throws where the state is of another size; the session then stays as it is.
@@ -156,33 +140,31 @@ public:
     if (state.size() != wanted || state[1] != static_cast<float>(samples_))
       SPIQ_THROW("session state", std::to_string(wanted) + " values", std::to_string(state.size()));
     steps_done_ = static_cast<std::size_t>(state[0]);
-    std::size_t at = 2;
-    const auto take = [&](auto& to) {
-      std::copy_n(state.begin() + static_cast<std::ptrdiff_t>(at), to.size(), to.begin());
-      at += to.size();
-    };
-    auto sums = sums_.span();
-    take(sums);
+    std::copy_n(state.begin() + 2, sums_.size(), sums_.data());
+    std::span<const float> rest = state.subspan(2 + sums_.size());
     for (auto& worker : workers_) {
-      auto restore = [&](const auto&, const auto&, auto& own) {
-        if constexpr (requires { own.stream.values; }) take(own.stream.values);
-      };
+      auto restore = [&](const auto& layer, const auto&, auto& own) { rest = load(layer, own, rest); };
       network_->chain.visit(worker.in, worker.state, restore);
     }
+    events_.load(steps_done_, rest);
   }
 
-  /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]).
+  /// Runs up to `batch` images [N, C, H, W] with values in [0, 1] (a {1, 1, n} input may come as [N, n]), from a fresh
+  /// state (a streaming session takes steps, and throws here).
   /// Returns logits [N, classes], valid until the next run. Never allocates. Throws on other extents.
   const Tensor<float>& run(const Tensor<float>& images) {
     const Extents& e = images.extents();
-    if (!network_->input.accepts(e) || e[0] > static_cast<std::size_t>(batch_)) raise_extents(e);
-    return run(images.data(), e[0], network_->input.shape.size());
+    if (!network_->input.accepts(e) || e[0] > static_cast<std::size_t>(batch_)) raise_extents(e, network_->input.steps);
+    return run(images.data(), e[0], network_->input.size());
   }
   /// The same on raw memory: `count` <= batch images, `stride` >= the size of one floats apart. Throws on other numbers.
   const Tensor<float>& run(const float* images, std::size_t count, std::size_t stride) {
-    if (count > static_cast<std::size_t>(batch_) || stride < network_->input.shape.size())
+    if (options_.streaming) SPIQ_THROW("spiq: run starts fresh; a session with the option streaming takes steps");
+    if (count > static_cast<std::size_t>(batch_) || stride < network_->input.size())
       raise_counts(count, stride);
     logits_.resize(Extents{count, classes()});
+    samples_ = count;
+    for (Worker& worker : workers_) worker.count = 0;
     if (options_.over_time) over_time_.resize(Extents{static_cast<std::size_t>(steps_), count, classes()});
     if (workers_.size() == 1 || count == 1)
       run_range(images, stride, 0, count, workers_[0]);
@@ -205,6 +187,31 @@ public:
   [[nodiscard]] int batch() const { return batch_; }
   [[nodiscard]] int tile() const { return tile_; }
 
+  /// Takes out what layer I (a row of `Network::layers()`) gave in the last run or step: calls
+  /// sink(sample, step, values) for each sample of it and each time step that the layer emits (counts have one), both
+  /// ascending; `values` are floats [y][x][channel], valid during the call. Reads what lies in the session anyway: a
+  /// session that nobody probes pays nothing. Throws where a run's samples passed in several tiles (make the session
+  /// with {.threads = 1, .tile = batch}), and for membranes without the option `streaming`.
+  template <std::size_t I, Probe What = Probe::output, class Sink>
+  void probe(Sink&& sink) const {
+    static_assert(I < Network::Chain::total,
+                  "spiq: probe<I> takes a layer that the executable network has: I is a row of its layers(), from 0");
+    if constexpr (I < Network::Chain::total) {
+      if (What == Probe::membrane && !options_.streaming)
+        SPIQ_THROW("spiq: probe of membranes needs a session with the option streaming");
+      if (options_.streaming && steps_done_ == 0) return;
+      std::size_t seen = 0;
+      for (const Worker& worker : workers_) seen += worker.count;
+      if (seen != samples_)
+        SPIQ_THROW("session probe",
+                   "all " + std::to_string(samples_) + " samples of the last run in one tile (.threads = 1, .tile = batch)",
+                   std::to_string(seen));
+      for (const Worker& worker : workers_)
+        probe_layer<I, What>(network_->chain, worker.state,
+                             {worker.first, worker.count, options_.streaming ? steps_done_ - 1 : 0}, sink);
+    }
+  }
+
   /// Calls f(layer, input buffer, layer state) for every layer after the last tile that worker 0 ran.
   /// To see all samples of a batch make the session with {.threads = 1, .tile = batch}.
   template <class F>
@@ -220,8 +227,44 @@ private:
   struct Worker {
     Buffer<typename Network::input_packing> in;
     typename Network::Chain::State state;
+    std::size_t first = 0, count = 0;  ///< samples of the batch that the buffers hold
   };
 
+  template <bool Events>
+  const Tensor<float>& step_all(const Tensor<float>& images) noexcept {
+    const std::size_t size = network_->input.shape.size(), k = classes(), share = static_cast<std::size_t>(tile_);
+    ++steps_done_;
+    // Each worker keeps the same samples from step to step.
+    parallel_for(workers_.size(), 1, static_cast<int>(workers_.size()), [&](std::size_t begin, std::size_t end, int) {
+      for (std::size_t w = begin; w < end; ++w) {
+        const std::size_t first = std::min(samples_, w * share), last = std::min(samples_, first + share);
+        Worker& worker = workers_[w];
+        worker.first = first;
+        worker.count = last - first;
+        if (first == last) continue;
+        worker.in.samples = static_cast<int>(last - first);
+        for (std::size_t i = first; i < last; ++i) network_->input.fill(images.data() + i * size, worker.in, i - first);
+        const auto& out = view_as<typename Network::output_packing>(network_->chain.template run<Events>(worker.in, worker.state));
+        for (std::size_t i = first; i < last; ++i) {
+          float* const step = step_logits_.data() + i * k;
+          network_->readout.decode(out, i - first, step, nullptr, 0);
+          for (std::size_t c = 0; c < k; ++c) {
+            sums_[i * k + c] += step[c];
+            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
+                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
+                                     : sums_[i * k + c];
+          }
+        }
+      }
+    });
+    return logits_;
+  }
+  void step_to(std::size_t step) {
+    while (steps_done_ < step) {
+      step_all<true>(events_.frame());
+      events_.clear();
+    }
+  }
   [[nodiscard]] std::size_t classes() const { return static_cast<std::size_t>(network_->readout.classes); }
   const auto& last_buffer(const Worker& worker) const {
     return view_as<typename Network::output_packing>(network_->chain.output(worker.in, worker.state));
@@ -235,6 +278,7 @@ private:
       if constexpr (requires { layer.epilogue.streams; })
         SPIQ_THROW("streaming session", "neurons that answer step by step", std::string(layer.epilogue.name));
       if constexpr (requires { own.stream.on; }) own.stream.on = true;
+      if constexpr (requires { own.streaming; }) own.streaming = true;
     };
     network_->chain.visit(worker.in, worker.state, enable);
   }
@@ -244,19 +288,21 @@ private:
     };
     network_->chain.visit(workers_[0].in, state, enable);
   }
-  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Extents& found) const {
-    SPIQ_THROW("session input", network_->input.describe("N <= " + std::to_string(batch_)), to_string(found));
+  [[noreturn]] SPIQ_NOINLINE void raise_extents(const Extents& found, int frames) const {
+    SPIQ_THROW("session input", network_->input.describe("N <= " + std::to_string(batch_), frames), to_string(found));
   }
   [[noreturn]] SPIQ_NOINLINE void raise_counts(std::size_t count, std::size_t stride) const {
     SPIQ_THROW("session input",
                "at most " + std::to_string(batch_) + " images, at least " +
-                   std::to_string(network_->input.shape.size()) + " floats apart",
+                   std::to_string(network_->input.size()) + " floats apart",
                std::to_string(count) + " images, " + std::to_string(stride) + " floats apart");
   }
   void run_range(const float* images, std::size_t stride, std::size_t begin, std::size_t end, Worker& worker) noexcept {
     for (std::size_t first = begin; first < end; first += static_cast<std::size_t>(tile_)) {
       const std::size_t count = std::min(static_cast<std::size_t>(tile_), end - first);
       worker.in.samples = static_cast<int>(count);
+      worker.first = first;
+      worker.count = count;
       for (std::size_t i = 0; i < count; ++i) network_->input.fill(images + (first + i) * stride, worker.in, i);
       const auto& last = view_as<typename Network::output_packing>(network_->chain.run(worker.in, worker.state));
       const std::size_t k = classes();
@@ -277,6 +323,7 @@ private:
   Tensor<float> over_time_;
   Tensor<float> sums_, step_logits_;  ///< of a streaming session
   std::size_t steps_done_ = 0, samples_ = 0;
+  EventFrame events_;
 };
 
 /// What `lower` returns: constant while it runs, so any number of sessions and threads may share it.

@@ -52,6 +52,15 @@ struct Pool {
       sum_windows(taken, state.out);
     return state.out;
   }
+  /// As `run`: zeros of zeros, without a look at the windows.
+  template <class In>
+  const Buffer<Emit>& run_events(const In& input, State& state) const noexcept {
+    const auto& taken = view_as<Take>(input);
+    if (!detail::silent(taken)) return run(input, state);
+    state.out.samples = taken.samples;
+    std::fill_n(state.out.data.data(), state.out.rows() * state.out.stride, typename Emit::word{});
+    return state.out;
+  }
 
 private:
   // Steps and the padding of rows are channels to a pooling.

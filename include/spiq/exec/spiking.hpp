@@ -13,6 +13,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 SPIQ_BEGIN_NAMESPACE
@@ -33,6 +34,16 @@ struct Stream {
   }
   [[nodiscard]] T* at(std::size_t state, std::size_t row, int channel) {
     return values.data() + (state * rows + row) * stride + channel;
+  }
+  [[nodiscard]] const T* at(std::size_t state, std::size_t row, int channel) const {
+    return values.data() + (state * rows + row) * stride + channel;
+  }
+  /// Moves the rows of `samples`, ascending, `pixels` each, to the front.
+  void keep(std::span<const std::size_t> samples, std::size_t pixels) {
+    const std::size_t size = pixels * stride, states = values.size() / std::max<std::size_t>(rows * stride, 1);
+    for (std::size_t s = 0; s < states; ++s)
+      for (std::size_t to = 0; to < samples.size(); ++to)
+        std::copy_n(at(s, 0, 0) + samples[to] * size, size, at(s, 0, 0) + to * size);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <spiq/exec/spiking.hpp>
 #include <spiq/kernel/product.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -82,6 +83,27 @@ void set_samples(Buffer<packing::fanout<A, B>>& buffer, int samples) noexcept {
   buffer.first.samples = samples;
   buffer.second.samples = samples;
 }
+
+/// Whether all values of a buffer are zero.
+template <class P>
+bool silent(const Buffer<P>& b) noexcept {
+  for (std::size_t r = 0; r < b.rows(); ++r) {
+    bool any = false;
+    for (std::size_t i = 0; i < b.stride; ++i) any |= b.row(r)[i] != typename P::word{};
+    if (any) return false;
+  }
+  return true;
+}
+/// Hands sums of zero to a sink, as a product does for an input of zeros.
+template <class V, class Sink>
+void sink_zeros(std::size_t rows, int channels, Sink& sink) noexcept {
+  constexpr int height = 32;
+  V zeros[height][1];
+  for (auto& row : zeros) row[0] = V::zero();
+  for (int c = 0; c < channels; c += V::width)
+    for (std::size_t r = 0; r < rows; r += height)
+      sink(zeros, kernel::TileAt{r, static_cast<int>(std::min<std::size_t>(height, rows - r)), c, std::min(V::width, channels - c)});
+}
 }  // namespace detail
 
 /// A linear map or convolution with its neuron, activation or plain store fused as the epilogue.
@@ -116,12 +138,28 @@ struct Synapse {
   template <class In>
   const Buffer<Emit>& run(const In& in, State& state) const noexcept {
     const auto& taken = view_as<Take>(in);
+    auto sink = make_sink(taken, state);
+    product.run(taken, 0, taken.samples, sink, state.scratch);
+    return state.out;
+  }
+  /// As `run`, the same bits: an input of zeros costs no product, what comes from it is the bias.
+  template <class In>
+  const Buffer<Emit>& run_events(const In& in, State& state) const noexcept {
+    const auto& taken = view_as<Take>(in);
+    if (!detail::silent(taken)) return run(in, state);
+    auto sink = make_sink(taken, state);
+    detail::sink_zeros<typename Product::vector>(
+        static_cast<std::size_t>(taken.samples * taken.steps) * output_shape().pixels(), output_shape().channels, sink);
+    return state.out;
+  }
+
+private:
+  auto make_sink(const Buffer<Take>& taken, State& state) const noexcept {
     SPIQ_ASSERT(state.out.holds(taken.samples));
     detail::set_samples(state.out, taken.samples);
     auto sink = detail::make_sink(epilogue, state.out, taken.steps, state.count_internal ? &state.internal : nullptr);
     detail::attach_stream(sink, state.stream);
-    product.run(taken, 0, taken.samples, sink, state.scratch);
-    return state.out;
+    return sink;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <spiq/core/packing.hpp>
 #include <spiq/simd/simd.hpp>
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -31,6 +32,34 @@ SPIQ_INLINE void unpack_row(const typename P::word* row, T* out, int channels) n
     }
   } else {
     for (std::size_t c = 0; c < n; ++c) out[c] = static_cast<T>(row[c]);
+  }
+}
+
+/// The reverse: values that packing P can hold into a row.
+template <class P>
+void pack_row(const float* in, typename P::word* row, int channels) noexcept {
+  const auto n = static_cast<std::size_t>(channels);
+  if constexpr (std::is_same_v<P, packing::by_channel>) {
+    for (std::size_t c = 0; c < n; c += 64) row[c / 64] = 0;
+    for (std::size_t c = 0; c < n; ++c) row[c / 64] |= std::uint64_t{in[c] != 0} << (c % 64);
+  } else {
+    for (std::size_t c = 0; c < n; ++c) row[c] = static_cast<typename P::word>(in[c]);
+  }
+}
+
+/// Calls f(channel, value) for each value of a row that is not zero, channels ascending; spikes are 1.
+template <class P, class F>
+SPIQ_INLINE void for_each_event(const typename P::word* row, int channels, F&& f) noexcept {
+  const auto n = static_cast<std::size_t>(channels);
+  if constexpr (std::is_same_v<P, packing::by_channel>) {
+    for (std::size_t c = 0; c < n; c += 64) {
+      std::uint64_t word = row[c / 64];
+      if (n - c < 64) word &= (std::uint64_t{1} << (n - c)) - 1;
+      for (; word != 0; word &= word - 1) f(c + static_cast<std::size_t>(std::countr_zero(word)), 1.0f);
+    }
+  } else {
+    for (std::size_t c = 0; c < n; ++c)
+      if (row[c] != typename P::word{}) f(c, static_cast<float>(row[c]));
   }
 }
 

@@ -2,6 +2,7 @@
 /// `lower`: a trained network becomes an executable one.
 #pragma once
 
+#include <spiq/lower/delay_rules.hpp>
 #include <spiq/lower/pool_rules.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/lower/time_rules.hpp>
@@ -45,8 +46,15 @@ void set_input(exec::InputStage& stage, Context& context, const Normalization& n
     if (!(s > 0.0F) || !std::isfinite(s) || !std::isfinite(1.0F / s))
       SPIQ_THROW("lowering: standard deviation of the input", "a positive number with a finite reciprocal", std::to_string(s));
   if (Numbers::exact || !is(normalization.mean, 0.0F) || !is(normalization.std, 1.0F)) {
-    stage.mean = {normalization.mean.begin(), normalization.mean.end()};
-    stage.deviation = {normalization.std.begin(), normalization.std.end()};
+    // Frames of different steps are one channel.
+    const auto channels = static_cast<std::ptrdiff_t>(stage.shape.channels);
+    stage.mean = {normalization.mean.begin(), normalization.mean.begin() + channels};
+    stage.deviation = {normalization.std.begin(), normalization.std.begin() + channels};
+    const auto repeats = [&](const auto& values) {
+      return std::equal(values.begin() + channels, values.end(), values.begin());
+    };
+    if (!repeats(normalization.mean) || !repeats(normalization.std))
+      SPIQ_THROW("spiq: lowering of frames needs a normalisation that is the same at each time step");
   }
   if constexpr (Numbers::exact) {
     for (const float m : normalization.mean) {
@@ -90,8 +98,10 @@ auto lower_layers(const Net& net, const Target& target, const Layers& layers, Co
     return Refused{};
   } else {
     if constexpr (requires { coding::check(target); }) coding::check(target);
-    context.shape = net.in;
     exec::InputStage input;
+    input.steps = context.steps;
+    context.shape = net.in;
+    context.shape.channels /= context.steps;
     set_input<numbers>(input, context, net.normalization);
     auto all = drafts<Arch, Target, input_signal>(target, context, layers);
     exec::Readout readout;

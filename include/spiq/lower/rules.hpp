@@ -251,6 +251,8 @@ auto draft_join(const Target& t, Context& c, const std::string& path, const R& r
   Context cb = c, cs = c;
   cb.prefix = path + ".body.";
   cs.prefix = path + ".shortcut.";
+  cb.paths.clear();
+  cs.paths.clear();
   auto body = drafts<Arch, Target, Signal>(t, cb, residual.body.layers);
   auto shortcut = drafts<Arch, Target, Signal>(t, cs, residual.shortcut.layers);
   // A shortcut that ends in spikes or levels (an identity, a pool, an activation) is weighted with their amplitude.

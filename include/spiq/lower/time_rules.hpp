@@ -40,20 +40,22 @@ auto unfold(const L& layer) {
 /// context. Throws where steps were set that make no sense.
 template <std::size_t... I, class... L>
 auto unfolded(const PackOf<std::index_sequence<I...>, L...>& layers, Context& context) {
-  const auto note = [&]<class T>(const T& layer, std::size_t position) {
+  const auto note = [&]<bool First, class T>(std::bool_constant<First>, const T& layer, std::size_t position) {
     const std::string path = std::to_string(position);
     if constexpr (!is_time<T>) {
       context.paths.push_back(path);
     } else {
-      static_assert(!T::options::poisson && !T::options::frames && !T::options::last,
-                    "spiq: lowering takes OverTime with DirectInput and MeanOverTime");
+      static_assert(!T::options::poisson && !T::options::last,
+                    "spiq: lowering takes OverTime with DirectInput or FrameInput and MeanOverTime");
+      static_assert(!T::options::frames || First, "spiq: OverTime with FrameInput is lowered as the first layer of a network");
       if (layer.steps < 1 || layer.steps > most_steps)
         SPIQ_THROW("lowering: OverTime", "1 to " + std::to_string(most_steps) + " time steps", std::to_string(layer.steps));
       context.time_steps = layer.steps;
+      if (T::options::frames) context.steps = layer.steps;
       for (std::size_t k = 0; k < T::body_type::size; ++k) context.paths.push_back(path + ".body." + std::to_string(k));
     }
   };
-  (note(get<I>(layers), I), ...);
+  (note(std::bool_constant<I == 0>{}, get<I>(layers), I), ...);
   auto pointers = std::tuple_cat(unfold(get<I>(layers))...);
   return [&]<std::size_t... J>(std::index_sequence<J...>) {
     return Pack<std::remove_cvref_t<decltype(*std::get<J>(pointers))>...>{{*std::get<J>(pointers)}...};

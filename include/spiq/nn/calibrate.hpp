@@ -29,6 +29,16 @@ inline float percentile(std::span<const float> values, double percent) {
   return *at;
 }
 
+/// Channels that have statistics of their own: frames of different time steps share those of a channel.
+template <class Net>
+constexpr std::size_t distinct_channels() {
+  const auto all = static_cast<std::size_t>(Net::input_shape.channels);
+  if constexpr (requires { requires Net::template layer_type<0>::options::frames; })
+    return all / static_cast<std::size_t>(Net::template layer_type<0>::options::steps);
+  else
+    return all;
+}
+
 /// Sets the network's normalisation to mean and deviation per channel of up to 20000 of the images `indices`. Throws,
 /// with the network unchanged, where `data` gives other images than it was asked for or values that are not finite.
 template <class Net, class Data>
@@ -42,7 +52,8 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
     for (std::size_t i = 0; i < most; ++i) spread.push_back(indices[i * indices.size() / most]);
     indices = spread;
   }
-  std::vector<double> sum(channels), square(channels);
+  constexpr std::size_t distinct = distinct_channels<Net>();
+  std::vector<double> sum(distinct), square(distinct);
   Tensor<float> images;
   std::vector<int> labels;
   for (std::size_t first = 0; first < indices.size(); first += batch) {
@@ -55,16 +66,16 @@ void choose_normalization(Net& net, Data& data, std::span<const std::uint32_t> i
         s += v;
         q += v * v;
       }
-      sum[i % channels] += s;
-      square[i % channels] += q;
+      sum[i % distinct] += s;
+      square[i % distinct] += q;
     }
   }
-  const double n = static_cast<double>(std::max<std::size_t>(indices.size() * shape.pixels(), 1));
+  const double n = static_cast<double>(std::max<std::size_t>(indices.size() * shape.pixels() * (channels / distinct), 1));
   std::vector<float> mean(channels), deviation(channels);
   for (std::size_t c = 0; c < channels; ++c) {
-    const double m = sum[c] / n;
+    const double m = sum[c % distinct] / n;
     mean[c] = static_cast<float>(m);
-    deviation[c] = static_cast<float>(std::sqrt(std::max(0.0, square[c] / n - m * m)));
+    deviation[c] = static_cast<float>(std::sqrt(std::max(0.0, square[c % distinct] / n - m * m)));
   }
   net.normalization.set(mean, deviation);
 }

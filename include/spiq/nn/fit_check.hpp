@@ -100,6 +100,7 @@ inline void check(const FitOptions& o, std::size_t classes) {
   detail::check(o.policies.bias, "bias");
   detail::check(o.policies.norm, "norm");
   detail::check(o.policies.threshold, "threshold");
+  detail::check(o.policies.delay, "delay");
   if (!(o.policies.threshold.minimum_share > 0.0f))  // thresholds divide
     detail::need_positive("policies.threshold.minimum", o.policies.threshold.minimum);
   detail::need_below_one("label_smoothing", o.label_smoothing);

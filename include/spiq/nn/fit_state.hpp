@@ -77,6 +77,7 @@ std::int64_t recipe_of(const Net& net, const FitOptions& o) {
   hash.add(o.policies.bias);
   hash.add(o.policies.norm);
   hash.add(o.policies.threshold);
+  hash.add(o.policies.delay);
   return hash.value();
 }
 

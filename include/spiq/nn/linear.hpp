@@ -2,8 +2,8 @@
 /// The fully connected layer.
 #pragma once
 
-#include <spiq/core/parallel.hpp>
 #include <spiq/kernel/gemm.hpp>
+#include <spiq/nn/chunks.hpp>
 #include <spiq/nn/options.hpp>
 #include <spiq/nn/weighted.hpp>
 
@@ -56,14 +56,6 @@ private:
   }
   [[nodiscard]] std::size_t inputs() const { return weight.extent(1); }
   [[nodiscard]] std::size_t outputs() const { return weight.extent(0); }
-
-  // Chunks do not depend on the number of threads, so neither do the products.
-  template <class Body>
-  static void for_chunks(std::size_t n, std::size_t chunk, int threads, const Body& body) {
-    parallel_for((n + chunk - 1) / chunk, 1, threads, [&](std::size_t begin, std::size_t end, int) {
-      for (std::size_t c = begin; c < end; ++c) body(c * chunk, std::min(chunk, n - c * chunk));
-    });
-  }
 };
 
 }  // namespace nn

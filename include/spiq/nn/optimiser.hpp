@@ -54,12 +54,14 @@ struct ParameterPolicies {
   ParameterPolicy bias{1.0f, 0.0f};
   ParameterPolicy norm{1.0f, 0.0f};
   ParameterPolicy threshold{1.0f, 0.0f, 1e-30f, 1e-2f};
+  ParameterPolicy delay{100.0f, 0.0f};  ///< delays have the scale of time steps (arXiv 2306.17670)
 
   [[nodiscard]] const ParameterPolicy& of(nn::ParameterKind kind) const {
     switch (kind) {
       case nn::ParameterKind::bias: return bias;
       case nn::ParameterKind::norm: return norm;
       case nn::ParameterKind::threshold: return threshold;
+      case nn::ParameterKind::delay: return delay;
       default: return weight;
     }
   }

@@ -18,6 +18,7 @@ enum class ParameterKind {
   bias,       ///< its bias
   norm,       ///< scale and shift of a normalisation
   threshold,  ///< threshold of an activation: positive, scalar
+  delay,      ///< positions of delayed synapses, in time steps
 };
 
 /// One trainable array of a network. Valid while the network lives and is not assigned to.
