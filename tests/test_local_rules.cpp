@@ -358,6 +358,35 @@ TEST_CASE("events of a map are added, averaged, or only the winner's", "[local]"
   CHECK(close(moved(Sharing::winner), 0.0125, 0.0125));
 }
 
+TEST_CASE("inputs that come after the neuron count where it fired", "[local]") {
+  // One map of 1x2 kernels over three positions. Positions 0 and 1 fire in step 0, position 0 with both inputs; in step 1
+  // come the left input of 0, the right one of 1 and both of 2, which has not fired.
+  kernel::ConvGeometry g;
+  g.in = {1, 6, 1};
+  g.out_channels = 1;
+  g.kernel_w = 2;
+  g.stride_w = 2;
+  const auto high = [&](Sharing sharing, std::uint64_t first, std::uint64_t second) {
+    const HybridStdp certain{.t_hebb = 1, .t_anti = 1, .p_h = 0, .p_a = 0, .anti_p_h = 1};
+    LocalConv<HybridStdp> layer(g, {.leak = 0, .threshold = 1, .theta_plus = 9, .sharing = sharing}, certain, Rng(1));
+    layer.weights().set(0, 0, true);
+    layer.weights().set(0, 1, true);
+    auto state = layer.state();
+    Words in{first, second}, out(2);
+    layer.learn(2, in, out, state);
+    CHECK(out[0] == 0b011);
+    CHECK(out[1] == 0);
+    return std::vector<bool>{layer.weights().is_high(0, 0), layer.weights().is_high(0, 1)};
+  };
+  for (const Sharing sharing : {Sharing::sum, Sharing::mean}) {
+    CHECK(high(sharing, 0b000111, 0b111001) == std::vector<bool>{false, false});
+    CHECK(high(sharing, 0b000111, 0b110001) == std::vector<bool>{false, true});
+    CHECK(high(sharing, 0b000111, 0b110000) == std::vector<bool>{true, true});
+  }
+  CHECK(high(Sharing::winner, 0b000111, 0b111001) == std::vector<bool>{false, true});
+  CHECK(high(Sharing::winner, 0b000111, 0b111000) == std::vector<bool>{true, true});
+}
+
 TEST_CASE("learning depends on the seed alone, and shows", "[local]") {
   // A bar that comes again and again stands out in a kernel that has seen it.
   const auto learned = [](std::uint64_t seed) {
