@@ -35,11 +35,17 @@ TEST_CASE("the worked example: confidence, entropy, sum and mean", "[exit]") {
   CHECK(exits_of<exit_rule::Entropy>(over_time, {.threshold = 0.7, .sum = true}).steps[0] == 3);
   CHECK(exits_of(over_time, {.threshold = 1.5}).steps[0] == 4);
   CHECK(exits_of(over_time, {.threshold = 0}).steps[0] == 1);
+  CHECK(exits_of<exit_rule::Entropy>(over_time, {.threshold = 1.5}).steps[0] == 4);
+  CHECK(exits_of<exit_rule::Entropy>(over_time, {.threshold = 0}).steps[0] == 1);
 }
 
 TEST_CASE("average exit time", "[exit]") {
   const std::size_t right[] = {80, 90, 95};
   CHECK(std::abs(average_exit_time(right, 100) - 1.30) < 1e-12);
+  const std::size_t all_at_once[] = {7, 7, 7}, never[] = {0, 0, 0}, falling[] = {6, 4, 8};
+  CHECK(average_exit_time(all_at_once, 7) == 1);
+  CHECK(average_exit_time(never, 7) == 3);
+  CHECK(std::abs(average_exit_time(falling, 10) - (1 * 6 - 2 * 2 + 3 * 4 + 3 * 2) / 10.0) < 1e-12);
 }
 
 TEST_CASE("images that leave early answer as they would have, and the others too", "[exit]") {
@@ -59,6 +65,9 @@ TEST_CASE("images that leave early answer as they would have, and the others too
     different += found.mean_steps() > 1 && found.mean_steps() < 12 ? 1 : 0;
   }
   CHECK(different > 0);
+  CHECK(early_exit(lowered, images, 12, {.threshold = 1.01}, 10).steps == std::vector<int>(37, 12));
+  CHECK(early_exit(lowered, images, 12, {.threshold = 0}, 10).steps == std::vector<int>(37, 1));
+  CHECK(early_exit<exit_rule::Entropy>(lowered, images, 12, {.threshold = 1.01}, 10).mean_steps() == 12);
   const auto pascal = lower(net, target::Spiking{conversion::Pascal{}});
   CHECK_THROWS_AS(early_exit(pascal, images, 4), Error);
   CHECK_THROWS_AS(early_exit(lowered, images, 0), Error);

@@ -108,7 +108,10 @@ TEST_CASE("read-outs", "[encode]") {
   CHECK(read(ReadOut::mean) == Floats{0, 1});
   CHECK(read(ReadOut::last) == Floats{1, 2});
   CHECK(read(ReadOut::max) == Floats{1, 2});
+  CHECK(read(ReadOut::membrane) == Floats{0, 3});
   CHECK(read(ReadOut::first_spike) == Floats{1.0f / 3, 1});
+  read_out(ReadOut::membrane, 3, x, y, 0.5f);
+  CHECK(y == Floats{0.5f, 2.25f});
 }
 
 TEST_CASE("encoders refuse spans of other sizes and numbers that mean nothing", "[encode]") {
@@ -124,6 +127,7 @@ TEST_CASE("encoders refuse spans of other sizes and numbers that mean nothing", 
   CHECK_THROWS_AS(encode::latency(x, 2, {.tau = 0}, two), Error);
   CHECK_THROWS_AS(encode::latency(x, 2, {.threshold = 1}, two), Error);
   CHECK_THROWS_AS(read_out(ReadOut::sum, 3, x, two), Error);
+  CHECK_THROWS_AS(read_out(ReadOut::membrane, 2, two, x, 1.5f), Error);
   x[2] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_AS(encode::latency(x, 2, {}, two), Error);
   x[2] = -0.5f;

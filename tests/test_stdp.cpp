@@ -4,6 +4,8 @@
 #include <spiq/core/random.hpp>
 #include <spiq/plasticity/stdp.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <vector>
 
 using namespace spiq;
@@ -58,4 +60,73 @@ TEST_CASE("STDP refuses spans that do not fit", "[stdp]") {
   CHECK_THROWS_AS(rule.step(2, pre, post, wrong, trace_post, w), Error);
   CHECK_THROWS_AS(rule.step(2, pre, post, trace_pre, wrong, w), Error);
   CHECK_THROWS_AS(rule.step(0, pre, post, trace_pre, trace_post, w), Error);
+}
+
+TEST_CASE("a shared kernel moves by the pairs of all its positions", "[stdp]") {
+  kernel::ConvGeometry g;
+  g.in = {6, 5, 4};
+  g.out_channels = 6;
+  g.kernel_h = 3;
+  g.kernel_w = 2;
+  g.stride_h = 2;
+  g.pad_h = g.pad_w = 1;
+  g.groups = GENERATE(1, 2);
+  const bool average = GENERATE(false, true);
+  const std::size_t batch = 2, inputs = g.in.size(), outputs = g.out().size();
+  plasticity::SharedPairStdp shared(g, {.eta_plus = 0.02f, .eta_minus = 0.03f, .mu = 0.5f, .bound = Bound::multiplicative_pow}, average);
+  Rng rng(4);
+  Floats w(g.weight_count()), trace_pre(batch * inputs), trace_post(batch * outputs), pre(batch * inputs), post(batch * outputs);
+  for (float& v : w) v = rng.uniform();
+  std::vector<double> expected(w.begin(), w.end()), tp(pre.size()), tq(post.size());
+  for (int t = 0; t < 6; ++t) {
+    for (float& s : pre) s = rng.uniform() < 0.3f ? 1.0f : 0.0f;
+    for (float& s : post) s = rng.uniform() < 0.3f ? 1.0f : 0.0f;
+    shared.step(batch, pre, post, trace_pre, trace_post, w);
+    for (std::size_t k = 0; k < pre.size(); ++k) tp[k] += 0.05 * (double{pre[k]} - tp[k]);
+    for (std::size_t k = 0; k < post.size(); ++k) tq[k] += 0.05 * (double{post[k]} - tq[k]);
+    std::size_t index = 0;
+    for (int o = 0; o < g.out_channels; ++o)
+      for (int c = 0; c < g.group_in(); ++c)
+        for (int ky = 0; ky < g.kernel_h; ++ky)
+          for (int kx = 0; kx < g.kernel_w; ++kx, ++index) {
+            double up = 0, down = 0;
+            for (std::size_t b = 0; b < batch; ++b)
+              for (int y = 0; y < g.out_h(); ++y)
+                for (int x = 0; x < g.out_w(); ++x) {
+                  const int iy = y * g.stride_h - g.pad_h + ky, ix = x * g.stride_w - g.pad_w + kx;
+                  if (iy < 0 || iy >= g.in.height || ix < 0 || ix >= g.in.width) continue;
+                  const int channel = o / g.group_out() * g.group_in() + c;
+                  const std::size_t i = b * inputs + static_cast<std::size_t>((iy * g.in.width + ix) * g.in.channels + channel);
+                  const std::size_t j = b * outputs + static_cast<std::size_t>((y * g.out_w() + x) * g.out_channels + o);
+                  up += double{post[j]} * tp[i];
+                  down += tq[j] * double{pre[i]};
+                }
+            const double share = average ? 1.0 / static_cast<double>(batch * g.out().pixels()) : 1.0;
+            double& v = expected[index];
+            v = std::clamp(v + share * (0.02 * std::sqrt(1 - v) * up - 0.03 * std::sqrt(v) * down), 0.0, 1.0);
+          }
+  }
+  double worst = 0;
+  for (std::size_t k = 0; k < w.size(); ++k) worst = std::max(worst, std::abs(double{w[k]} - expected[k]));
+  CHECK(worst < 2e-5);
+  CHECK_THROWS_AS(shared.step(batch + 1, pre, post, trace_pre, trace_post, w), Error);
+}
+
+TEST_CASE("a shared kernel with one position is the linear form", "[stdp]") {
+  const PairStdp rule{.eta_plus = 0.05f, .eta_minus = 0.02f};
+  plasticity::SharedPairStdp shared(kernel::ConvGeometry::linear(7, 5), rule);
+  Rng rng(2);
+  Floats a(35, 0.5f), b(35, 0.5f), pre(3 * 7), post(3 * 5), pre_a(21), post_a(15), pre_b(21), post_b(15);
+  for (int t = 0; t < 20; ++t) {
+    for (float& s : pre) s = rng.uniform() < 0.4f ? 1.0f : 0.0f;
+    for (float& s : post) s = rng.uniform() < 0.4f ? 1.0f : 0.0f;
+    rule.step(3, pre, post, pre_a, post_a, a);
+    shared.step(3, pre, post, pre_b, post_b, b);
+  }
+  CHECK(pre_a == pre_b);
+  CHECK(post_a == post_b);
+  float worst = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) worst = std::max(worst, std::abs(a[k] - b[k]));
+  CHECK(worst < 1e-5f);
+  CHECK(a[0] != 0.5f);
 }

@@ -132,12 +132,15 @@ enum class ReadOut {
   mean,        ///< over the steps
   last,        ///< what the last step says; of a leaky integrator, its membrane potential
   max,         ///< the largest over the steps
+  membrane,    ///< potential of a neuron that never fires after the last step: v <- leak v + output
   first_spike  ///< 1 / (1 + step) of the first output above 0; 0 if there is none
 };
 
-/// y[i] of n outputs over time x [steps][n]. Throws `spiq::Error` for spans of other sizes.
-inline void read_out(ReadOut kind, std::size_t steps, std::span<const float> x, std::span<float> y) {
+/// y[i] of n outputs over time x [steps][n]. `leak` is that of `membrane`, in [0, 1]. Throws `spiq::Error` for spans of
+/// other sizes.
+inline void read_out(ReadOut kind, std::size_t steps, std::span<const float> x, std::span<float> y, float leak = 1) {
   encode::detail::expect("read-out", "outputs over time", x.size(), steps * y.size());
+  if (!(leak >= 0 && leak <= 1)) SPIQ_THROW("read-out: leak", "a number in [0, 1]", std::to_string(leak));
   const std::size_t n = y.size();
   for (std::size_t i = 0; i < n; ++i) {
     float value = 0;
@@ -148,6 +151,7 @@ inline void read_out(ReadOut kind, std::size_t steps, std::span<const float> x, 
         case ReadOut::mean: value += v; break;
         case ReadOut::last: value = v; break;
         case ReadOut::max: value = t == 0 ? v : std::max(value, v); break;
+        case ReadOut::membrane: value = leak * value + v; break;
         case ReadOut::first_spike:
           if (value == 0 && v > 0) value = 1.0f / static_cast<float>(1 + t);
           break;

@@ -3,12 +3,14 @@
 #pragma once
 
 #include <spiq/core/error.hpp>
+#include <spiq/kernel/conv_dw.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -40,15 +42,7 @@ struct PairStdp {
   void step(std::size_t batch, std::span<const float> pre, std::span<const float> post, std::span<float> trace_pre,
             std::span<float> trace_post, std::span<float> weights) const {
     const std::size_t inputs = batch == 0 ? 0 : pre.size() / batch, outputs = batch == 0 ? 0 : post.size() / batch;
-    const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
-      if (found != wanted)
-        SPIQ_THROW(std::string("STDP: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-    };
-    expect("presynaptic spikes", pre.size(), batch * inputs);
-    expect("postsynaptic spikes", post.size(), batch * outputs);
-    expect("presynaptic traces", trace_pre.size(), pre.size());
-    expect("postsynaptic traces", trace_post.size(), post.size());
-    expect("weights", weights.size(), inputs * outputs);
+    expect_sizes(batch * inputs, batch * outputs, inputs * outputs, pre, post, trace_pre, trace_post, weights);
     follow(trace_pre, pre, tau_pre_inv, a_pre);
     follow(trace_post, post, tau_post_inv, a_post);
     for (std::size_t o = 0; o < outputs; ++o)
@@ -58,13 +52,31 @@ struct PairStdp {
           up += post[b * outputs + o] * trace_pre[b * inputs + i];
           down += trace_post[b * outputs + o] * pre[b * inputs + i];
         }
-        float& w = weights[o * inputs + i];
-        const Rates a = rates(w);
-        w = std::clamp(w + a.plus * up - a.minus * down, w_min, w_max);
+        move(weights[o * inputs + i], up, down);
       }
   }
 
 private:
+  friend class SharedPairStdp;
+
+  static void expect_sizes(std::size_t inputs, std::size_t outputs, std::size_t weight_count, std::span<const float> pre,
+                           std::span<const float> post, std::span<const float> trace_pre,
+                           std::span<const float> trace_post, std::span<const float> weights) {
+    const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
+      if (found != wanted)
+        SPIQ_THROW(std::string("STDP: ") + what, std::to_string(wanted) + " values", std::to_string(found));
+    };
+    expect("presynaptic spikes", pre.size(), inputs);
+    expect("postsynaptic spikes", post.size(), outputs);
+    expect("presynaptic traces", trace_pre.size(), inputs);
+    expect("postsynaptic traces", trace_post.size(), outputs);
+    expect("weights", weights.size(), weight_count);
+  }
+  void move(float& w, float up, float down) const {
+    const Rates a = rates(w);
+    w = std::clamp(w + a.plus * up - a.minus * down, w_min, w_max);
+  }
+
   struct Rates {
     float plus, minus;
   };
@@ -82,6 +94,44 @@ private:
     const float gain = dt * tau_inv;
     for (std::size_t k = 0; k < trace.size(); ++k) trace[k] += gain * (height * spikes[k] - trace[k]);
   }
+};
+
+/// `PairStdp` of a convolution, whose kernels all positions share (Norse's stdp_step_conv2d): a weight moves by the pairs
+/// of all positions and samples together, or by their mean.
+class SharedPairStdp {
+public:
+  /// Throws for a geometry that is no convolution. `average`: divides by the positions and samples.
+  explicit SharedPairStdp(const kernel::ConvGeometry& geometry, const PairStdp& pair = {}, bool average = false)
+      : rule(pair), geometry_(geometry), average_(average) {
+    kernel::check(geometry, geometry.weight_count());
+    up_.resize(geometry.weight_count());
+    down_.resize(geometry.weight_count());
+  }
+
+  PairStdp rule;
+
+  /// One step of `batch` samples: pre [batch][height][width][in] and post [batch][out_h][out_w][out] are 1 for a spike,
+  /// else 0; the traces, of the same shapes, and weights [out, in / groups, kernel_h, kernel_w] are advanced. Throws
+  /// `spiq::Error` for spans of other sizes.
+  void step(std::size_t batch, std::span<const float> pre, std::span<const float> post, std::span<float> trace_pre,
+            std::span<float> trace_post, std::span<float> weights) {
+    PairStdp::expect_sizes(batch * geometry_.in.size(), batch * geometry_.out().size(), geometry_.weight_count(), pre, post,
+                           trace_pre, trace_post, weights);
+    rule.follow(trace_pre, pre, rule.tau_pre_inv, rule.a_pre);
+    rule.follow(trace_post, post, rule.tau_post_inv, rule.a_post);
+    if (batch == 0) return;
+    // The sum over positions of pre times post is the gradient of a convolution with respect to its weights.
+    pairs_.run(geometry_, trace_pre.data(), post.data(), up_.data(), nullptr, batch);
+    pairs_.run(geometry_, pre.data(), trace_post.data(), down_.data(), nullptr, batch);
+    const float share = average_ ? 1 / static_cast<float>(batch * geometry_.out().pixels()) : 1.0f;
+    for (std::size_t k = 0; k < weights.size(); ++k) rule.move(weights[k], share * up_[k], share * down_[k]);
+  }
+
+private:
+  kernel::ConvGeometry geometry_;
+  bool average_;
+  kernel::ConvBackwardWeights<> pairs_;
+  std::vector<float> up_, down_;
 };
 
 }  // namespace plasticity
