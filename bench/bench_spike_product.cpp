@@ -9,6 +9,7 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/kernel/spike_product.hpp>
+#include <spiq/kernel/table_product.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -189,6 +190,23 @@ SPIQ_BENCH(spike_gemm) {
   row.prepare = [=] {
     auto p = std::make_shared<Problem>(g, 512, 0.3, 127);
     return timed(p, kernel::DenseS8<Best>::pack(p->weights));
+  };
+  suite.add(std::move(row));
+  bench::add_gemm_peers(suite, base, 512, 512, 512);
+}
+
+SPIQ_BENCH(spike_lut4) {
+  const auto g = kernel::ConvGeometry::linear(512, 512);
+  const bench::Row base = base_row("spike_lut4", "512", g, 512);
+  bench::Row row = base;
+  row.exact = true;
+  row.implementation = "spiq";
+  row.items = row.flops;
+  row.item = "OP";
+  row.flops = 0;
+  row.prepare = [=] {
+    auto p = std::make_shared<Problem>(g, 512, 0.3, 7);
+    return timed(p, kernel::TableS4<Best>::pack(p->weights));
   };
   suite.add(std::move(row));
   bench::add_gemm_peers(suite, base, 512, 512, 512);

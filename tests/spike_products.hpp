@@ -86,7 +86,7 @@ inline std::vector<double> plain_sums(const SpikeProblem& p, int first, int last
 
 // Notes every sum and how often it came; whether a neuron could have carried its membrane along.
 struct NotingSink {
-  std::size_t first_row, rows, channels, line;  // the line: output rows after which a tile may jump
+  std::size_t first_row, rows, channels, line;  // the line: output rows after which another block may come
   std::vector<double> sums = std::vector<double>(rows * channels);
   std::vector<int> times = std::vector<int>(rows * channels);
   std::size_t next_row = 0;
@@ -98,7 +98,7 @@ struct NotingSink {
     using lane = std::remove_cvref_t<decltype(reduce_add(acc[0][0]))>;
     ordered = ordered && at.rows >= 1 && at.rows <= MR && at.channels >= 1 && at.channels <= NV * V::width;
     ordered = ordered && at.channel % V::width == 0;
-    // Another block may only begin where no neuron is between two steps: between lines.
+    // Another block may only begin where no neuron is between two steps.
     ordered = ordered && (at.channel == next_channel && at.row == next_row ? true : (at.row - first_row) % line == 0);
     ordered = ordered && (next_channel == -1 || at.channel == next_channel || (next_row - first_row) % line == 0);
     next_row = at.row + static_cast<std::size_t>(at.rows);
@@ -124,7 +124,7 @@ void check_product(const Product& product, const SpikeProblem& p, int first, int
   const auto& g = p.weights.geometry;
   const std::size_t steps = static_cast<std::size_t>(p.spikes.steps), sample = g.out().pixels() * steps;
   NotingSink sink{static_cast<std::size_t>(first) * sample, static_cast<std::size_t>(last - first) * sample,
-                  static_cast<std::size_t>(g.out_channels), static_cast<std::size_t>(g.out_w()) * steps};
+                  static_cast<std::size_t>(g.out_channels), steps};
   auto scratch = product.scratch(p.spikes.steps);
   product.run(p.spikes, first, last, sink, scratch);
   CHECK(sink.ordered);
