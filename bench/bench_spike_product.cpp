@@ -8,6 +8,7 @@
 #include "peers.hpp"
 
 #include <spiq/core/random.hpp>
+#include <spiq/kernel/binary_product.hpp>
 #include <spiq/kernel/spike_product.hpp>
 #include <spiq/kernel/table_product.hpp>
 
@@ -195,9 +196,12 @@ SPIQ_BENCH(spike_gemm) {
   bench::add_gemm_peers(suite, base, 512, 512, 512);
 }
 
-SPIQ_BENCH(spike_lut4) {
+namespace {
+// A dense product of other arithmetic than multiply-adds.
+template <class Product>
+void add_dense(bench::Suite& suite, const char* name, int limit) {
   const auto g = kernel::ConvGeometry::linear(512, 512);
-  const bench::Row base = base_row("spike_lut4", "512", g, 512);
+  const bench::Row base = base_row(name, "512", g, 512);
   bench::Row row = base;
   row.exact = true;
   row.implementation = "spiq";
@@ -205,9 +209,17 @@ SPIQ_BENCH(spike_lut4) {
   row.item = "OP";
   row.flops = 0;
   row.prepare = [=] {
-    auto p = std::make_shared<Problem>(g, 512, 0.3, 7);
-    return timed(p, kernel::TableS4<Best>::pack(p->weights));
+    auto p = std::make_shared<Problem>(g, 512, 0.3, limit);
+    if (limit == 1)
+      for (float& w : p->weights.weight) w = w > 0 ? 1.0F : -1.0F;
+    return timed(p, Product::pack(p->weights));
   };
   suite.add(std::move(row));
   bench::add_gemm_peers(suite, base, 512, 512, 512);
+}
+}  // namespace
+
+SPIQ_BENCH(spike_tables) {
+  add_dense<kernel::TableS4<Best>>(suite, "spike_lut4", 7);
+  add_dense<kernel::BinaryProduct<Best, kernel::BinaryValues::signs>>(suite, "spike_bits", 1);
 }
