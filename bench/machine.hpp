@@ -89,26 +89,29 @@ SPIQ_INLINE void forget(V& x) {
 enum class Peak {
   f32,  ///< float multiply-adds
   s16,  ///< pairs of int16 products added to int32 (`simd::dot_s16`)
+  s8,   ///< four products of bytes added to int32 (`simd::dot_u8s8`)
   bf16  ///< pairs of bfloat16 products added to float (`simd::dot_bf16`); that of f32 where there is no instruction
 };
 
-/// Independent chains of the instruction: as many as registers allow, more than latency times pipes.
-template <class Arch>
-inline constexpr int peak_chains = spiq::simd::traits<Arch>::registers >= 32 ? 24 : 12;
+/// Independent chains of the instruction: more than latency times pipes. Instructions that overwrite their accumulator
+/// get fewer: with more of them g++ copies registers, and it is the copies that are measured.
+template <class Arch, Peak P>
+inline constexpr int peak_chains = P != Peak::s16 && P != Peak::s8 && spiq::simd::traits<Arch>::registers >= 32 ? 24 : 12;
 
 /// Operations of one call of `peak_loop<Arch, P>(iterations)`.
 template <class Arch, Peak P>
 constexpr double peak_operations(long iterations) {
-  const int per_lane = P == Peak::f32 ? 2 : 4;
-  return static_cast<double>(iterations) * peak_chains<Arch> * spiq::simd::traits<Arch>::width * per_lane;
+  const int per_lane = P == Peak::f32 ? 2 : P == Peak::s8 ? 8 : 4;
+  return static_cast<double>(iterations) * peak_chains<Arch, P> * spiq::simd::traits<Arch>::width * per_lane;
 }
 
 /// Runs `iterations` rounds of independent multiply-adds that touch no memory.
 template <class Arch, Peak P>
 SPIQ_NOINLINE void peak_loop(long iterations) {
   namespace simd = spiq::simd;
-  using vec = std::conditional_t<P != Peak::s16, typename simd::traits<Arch>::f32, typename simd::traits<Arch>::i32>;
-  constexpr int chains = peak_chains<Arch>;
+  constexpr bool integers = P == Peak::s16 || P == Peak::s8;
+  using vec = std::conditional_t<!integers, typename simd::traits<Arch>::f32, typename simd::traits<Arch>::i32>;
+  constexpr int chains = peak_chains<Arch, P>;
   vec sum[chains];
   SPIQ_UNROLL
   for (int j = 0; j < chains; ++j) {
@@ -127,6 +130,9 @@ SPIQ_NOINLINE void peak_loop(long iterations) {
       } else if constexpr (P == Peak::bf16) {
         forget(a);  // as below
         sum[j] = simd::dot_bf16(sum[j], bits_of(a), bits_of(b));
+      } else if constexpr (P == Peak::s8) {
+        forget(a);  // as below
+        sum[j] = simd::dot_u8s8(sum[j], a, b);
       } else {
         forget(a);  // else the product would be computed once, outside the loop
         sum[j] = simd::dot_s16(sum[j], a, b);
@@ -233,6 +239,7 @@ public:
     clock_cost_ = quick(costs);
     for (std::size_t i = 0; i < window; ++i) probe();
     s16_ratio_ = measure_peak<spiq::simd::best, Peak::s16>() / peak(Peak::f32);
+    s8_ratio_ = measure_peak<spiq::simd::best, Peak::s8>() / peak(Peak::f32);
     if constexpr (spiq::simd::has_bf16_dot<spiq::simd::best>)
       bf16_ratio_ = measure_peak<spiq::simd::best, Peak::bf16>() / peak(Peak::f32);
   }
@@ -252,7 +259,7 @@ public:
   /// Operations per nanosecond on one thread. It follows the clock frequency: it is that of the last few hundred probes.
   [[nodiscard]] double peak(Peak kind) const {
     const double f32 = peak_operations<spiq::simd::best, Peak::f32>(iterations) / quick_probe_;
-    return f32 * (kind == Peak::s16 ? s16_ratio_ : kind == Peak::bf16 ? bf16_ratio_ : 1.0);
+    return f32 * (kind == Peak::s16 ? s16_ratio_ : kind == Peak::s8 ? s8_ratio_ : kind == Peak::bf16 ? bf16_ratio_ : 1.0);
   }
   /// Bytes per nanosecond on one thread.
   double bandwidth(double working_set, Traffic traffic) {
@@ -268,6 +275,7 @@ private:
   double clock_cost_ = 0.0;
   double quick_probe_ = 0.0;
   double s16_ratio_ = 0.0;
+  double s8_ratio_ = 0.0;
   double bf16_ratio_ = 1.0;
   std::size_t count_ = 0;
   std::vector<double> probes_;

@@ -92,7 +92,7 @@ Measurement finish(const Sampled& s, Machine& machine) {
     m.unit = "G" + row.item + "/s";
   } else if (row.flops > 0) {
     work = row.flops;
-    m.unit = row.peak == Peak::s16 ? "GOP/s" : "GFLOP/s";
+    m.unit = row.peak == Peak::s16 || row.peak == Peak::s8 ? "GOP/s" : "GFLOP/s";
   } else if (row.bytes > 0) {
     work = row.bytes;
     m.unit = "GB/s";

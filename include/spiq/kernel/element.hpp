@@ -1,5 +1,5 @@
 /// @file
-/// What a product multiplies: float by float, or pairs of int16 by pairs of int16.
+/// What a product multiplies: float by float, pairs of int16, or four bytes.
 #pragma once
 
 #include <spiq/simd/simd.hpp>
@@ -55,6 +55,32 @@ struct ElementS16 {
   template <class Arch>
   static SPIQ_INLINE vec<Arch> multiply_add(vec<Arch> acc, vec<Arch> input, vec<Arch> weight) {
     return simd::dot_s16(acc, input, weight);
+  }
+};
+
+/// uint8 x int8 -> int32, four inputs per lane (modulo 2^32).
+struct ElementU8S8 {
+  using Input = std::uint8_t;
+  using Weight = std::int8_t;
+  using Lane = std::int32_t;
+  static constexpr int group = 4;
+  template <class Arch>
+  using vec = typename simd::traits<Arch>::i32;
+
+  static Lane lane(const Weight (&w)[group]) {
+    std::uint32_t bytes = 0;
+    for (int i = 0; i < group; ++i) bytes |= std::uint32_t{static_cast<std::uint8_t>(w[i])} << (8 * i);
+    return static_cast<std::int32_t>(bytes);
+  }
+  template <class Arch>
+  static SPIQ_INLINE vec<Arch> broadcast(const Input* p) {
+    std::int32_t four;
+    std::memcpy(&four, p, sizeof(four));
+    return vec<Arch>::broadcast(four);
+  }
+  template <class Arch>
+  static SPIQ_INLINE vec<Arch> multiply_add(vec<Arch> acc, vec<Arch> input, vec<Arch> weight) {
+    return simd::dot_u8s8(acc, input, weight);
   }
 };
 

@@ -27,7 +27,7 @@ class PackedWeights {
 public:
   using Weight = typename Element::Weight;
   using Lane = typename Element::Lane;
-  static constexpr int width = simd::traits<Arch>::width;
+  static constexpr int width = Element::template vec<Arch>::width;
   static constexpr int channel_block = TileShape<Arch>::vectors * width;
 
   struct Block {

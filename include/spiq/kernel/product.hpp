@@ -9,10 +9,11 @@
 #include <spiq/kernel/unpack.hpp>
 #include <spiq/simd/simd.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <span>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -44,6 +45,23 @@ concept Product = requires(const P product, const FoldedWeights& weights) {
   { product.packed_bytes() } -> std::convertible_to<std::size_t>;
 };
 
+/// The integer weights round(w / unit[out]) in field layout. Throws unless they lie in [-limit, limit].
+template <class T>
+std::vector<T> integers(const FoldedWeights& w, int limit) {
+  check(w.geometry, w.weight.size());
+  if (w.unit.size() != static_cast<std::size_t>(w.geometry.out_channels))
+    SPIQ_THROW("units of integer weights", std::to_string(w.geometry.out_channels), std::to_string(w.unit.size()));
+  std::vector<T> q(w.weight.size());
+  const std::size_t fan_in = static_cast<std::size_t>(w.geometry.fan_in());
+  for (std::size_t i = 0; i < q.size(); ++i) {
+    const double steps = std::round(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]);
+    if (!(std::abs(steps) <= limit))  // false for NaN, too
+      SPIQ_THROW("integer weight", "at most " + std::to_string(limit) + " units", std::to_string(steps));
+    q[i] = static_cast<T>(steps);
+  }
+  return q;
+}
+
 namespace detail {
 /// Shifts row numbers, for products that see one unpacked sample at a time.
 template <class Sink>
@@ -57,7 +75,8 @@ struct OffsetSink {
   }
 };
 
-template <class Arch, class Element, class Native, class T>
+/// Packings whose words are T are read where they lie; others are unpacked to T first, a few samples at a time.
+template <class Arch, class Element, class T>
 struct DirectProduct {
   using arch = Arch;
   using Scratch = AlignedVector<T>;
@@ -66,29 +85,30 @@ struct DirectProduct {
 
   [[nodiscard]] const ConvGeometry& geometry() const { return packed.geometry(); }
   [[nodiscard]] std::size_t packed_bytes() const { return packed.packed_bytes(); }
-  /// Room for one sample of unpacked input.
+  /// Room for the samples that are unpacked together.
   [[nodiscard]] Scratch scratch(int steps) const {
-    const auto& in = packed.geometry().in;
-    return Scratch(in.pixels() * static_cast<std::size_t>(steps) * row_elements() + 64);
+    const std::size_t rows = packed.geometry().in.pixels() * static_cast<std::size_t>(steps);
+    return Scratch(static_cast<std::size_t>(together(rows)) * rows * row_elements() + 64);
   }
 
   template <class P, class Sink>
   void run(const Buffer<P>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
     SPIQ_ASSERT(in.shape == packed.geometry().in && 0 <= first && first <= last && in.holds(last));
-    if constexpr (std::is_same_v<P, Native>) {
+    if constexpr (std::is_same_v<typename P::word, T>) {
       packed.run(in.data.data(), in.stride, in.steps, static_cast<std::size_t>(first), static_cast<std::size_t>(last), sink);
     } else {
       const std::size_t in_rows = in.sample_rows();
       const std::size_t out_rows = packed.geometry().out().pixels() * static_cast<std::size_t>(in.steps);
       const std::size_t stride = row_elements();
-      const int channels = packed.geometry().in.channels;
-      SPIQ_ASSERT(scratch.size() >= in_rows * stride);
-      for (int n = first; n < last; ++n) {
+      const int most = together(in_rows);
+      SPIQ_ASSERT(scratch.size() >= static_cast<std::size_t>(most) * in_rows * stride);
+      for (int n = first; n < last; n += most) {
         const auto sample = static_cast<std::size_t>(n);
-        for (std::size_t r = 0; r < in_rows; ++r)
-          unpack_row<P>(in.row(sample * in_rows + r), scratch.data() + r * stride, channels);
+        const auto samples = static_cast<std::size_t>(std::min(most, last - n));
+        for (std::size_t r = 0; r < samples * in_rows; ++r)
+          unpack<P>(in.row(sample * in_rows + r), scratch.data() + r * stride);
         OffsetSink<Sink> shifted{sink, sample * out_rows};
-        packed.run(scratch.data(), stride, in.steps, 0, 1, shifted);
+        packed.run(scratch.data(), stride, in.steps, 0, samples, shifted);
       }
     }
   }
@@ -97,12 +117,25 @@ protected:
   [[nodiscard]] std::size_t row_elements() const {
     return round_up<std::size_t>(static_cast<std::size_t>(packed.geometry().in.channels), 16);
   }
+  /// Samples of `rows` rows that are unpacked at once: as stay in the first caches, so that weights serve many rows.
+  [[nodiscard]] int together(std::size_t rows) const {
+    return static_cast<int>(std::max<std::size_t>(1, (std::size_t{32} << 10) / (rows * row_elements() * sizeof(T))));
+  }
+  template <class P>
+  SPIQ_INLINE void unpack(const typename P::word* row, T* out) const noexcept {
+    const int channels = packed.geometry().in.channels;
+    if constexpr (std::is_same_v<P, packing::by_channel> && sizeof(T) == 1)
+      for (int c = 0; c < channels; c += 64)  // what lies beyond the row is written later, or is slack
+        simd::spread_bits<Arch>(row[c / 64], reinterpret_cast<std::uint8_t*>(out + c));
+    else
+      unpack_row<P>(row, out, channels);
+  }
 };
 }  // namespace detail
 
 /// f32 weights; graded and binary inputs are unpacked to floats one sample at a time.
 template <class Arch>
-struct DenseF32 : detail::DirectProduct<Arch, ElementF32, packing::real, float> {
+struct DenseF32 : detail::DirectProduct<Arch, ElementF32, float> {
   using value = float;
   using vector = typename simd::traits<Arch>::f32;
   using consumes = Packings<packing::real, packing::counts, packing::by_channel, packing::levels>;
@@ -114,25 +147,29 @@ struct DenseF32 : detail::DirectProduct<Arch, ElementF32, packing::real, float> 
 /// 16-bit integer weights with int32 sums, exact: weight = round(w / unit[out]) for the units chosen at lowering,
 /// which also proved that no sum leaves int32.
 template <class Arch>
-struct DenseS16 : detail::DirectProduct<Arch, ElementS16, packing::pixels, std::int16_t> {
+struct DenseS16 : detail::DirectProduct<Arch, ElementS16, std::int16_t> {
   using value = std::int32_t;
   using vector = typename simd::traits<Arch>::i32;
   using consumes = Packings<packing::pixels, packing::counts, packing::by_channel, packing::levels>;
   static constexpr const char* name = "dense_s16";
 
   static DenseS16 pack(const FoldedWeights& w) {
-    return {{PackedConv<Arch, ElementS16>(w.geometry, integers(w))}};
+    return {{PackedConv<Arch, ElementS16>(w.geometry, integers<std::int16_t>(w, 32767))}};
   }
-  /// The integer weights, in field layout.
-  static std::vector<std::int16_t> integers(const FoldedWeights& w) {
-    std::vector<std::int16_t> q(w.weight.size());
-    const std::size_t fan_in = static_cast<std::size_t>(w.geometry.fan_in());
-    for (std::size_t i = 0; i < q.size(); ++i) {
-      const double steps = std::round(static_cast<double>(w.weight[i]) / w.unit[i / fan_in]);
-      SPIQ_ASSERT(std::abs(steps) <= 32767);  // false for NaN, too
-      q[i] = static_cast<std::int16_t>(steps);
-    }
-    return q;
+};
+
+/// 8-bit integer weights with int32 sums, exact: weight = round(w / unit[out]), by the instruction that adds four
+/// products of bytes where there is one. Spikes become bytes as they are read.
+template <class Arch>
+struct DenseS8 : detail::DirectProduct<Arch, ElementU8S8, std::uint8_t> {
+  using value = std::int32_t;
+  using vector = typename simd::traits<Arch>::i32;
+  using consumes = Packings<packing::counts, packing::by_channel, packing::levels>;
+  static constexpr const char* name = "dense_s8";
+
+  /// Throws unless all weights are -127 ... 127 units.
+  static DenseS8 pack(const FoldedWeights& w) {
+    return {{PackedConv<Arch, ElementU8S8>(w.geometry, integers<std::int8_t>(w, 127))}};
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/bytes.hpp>
 #include <spiq/simd/interleaved.hpp>
 #include <spiq/simd/lanes.hpp>
 #include <spiq/simd/scalar.hpp>
