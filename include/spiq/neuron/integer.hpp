@@ -74,9 +74,10 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
 }
 
 /// How far the potential of a neuron can come in `steps` steps, by interval arithmetic without saturation: exact, as
-/// the leak rises with v and every current within the bounds may come at every step. T of the neuron plays no part.
-template <class T, class Reset>
-constexpr MembraneBounds membrane_bounds(const IntegerNeuron<T, Reset>& neuron, CurrentBounds current, int steps) {
+/// the leak rises with v and every current within the bounds may come at every step. `neuron` has the members of
+/// `IntegerNeuron`, whatever their types.
+template <class N>
+constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
   const std::int64_t theta = neuron.threshold;
   const auto leaked = [&](std::int64_t v) { return neuron.shift == 0 ? v : v - (v >> neuron.shift); };
   std::int64_t low = neuron.initial, high = neuron.initial;
@@ -122,38 +123,35 @@ SPIQ_INLINE auto integer_step(V& v, V x, V threshold, V reset_value, int shift) 
   return fired.bits();
 }
 
-/// Blocks of `Chains` vectors of V; returns where the last ends. Bits are stored in whole bytes, or one by one.
-template <bool Leaks, class V, std::size_t Chains, class T, class Reset>
+/// Masks First + K... joined, the first in the lowest bits.
+template <std::size_t Width, std::size_t First, std::size_t... K>
+SPIQ_INLINE std::uint64_t joined_bits(const std::uint64_t* fired, std::index_sequence<K...>) {
+  return ((fired[First + K] << (K * Width)) | ...);
+}
+
+/// Blocks of `Chains` vectors of V; returns where the last ends. `Far`: see `run_blocks`.
+template <bool Leaks, bool Far, class V, std::size_t Chains, class T, class Reset>
 SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::size_t begin,
                                     const T* x, T* state, unsigned char* bytes) {
   constexpr std::size_t width = V::width, block = width * Chains;
   constexpr std::size_t joint = std::min<std::size_t>(Chains, 64 / width);  // vectors of a word
+  constexpr std::size_t ahead_here = ahead * sizeof(float) / sizeof(T);
   const std::size_t stride = spike_words(n) * 8;
   const V threshold = V::broadcast(neuron.threshold), reset_value = V::broadcast(neuron.reset_value);
   const int shift = neuron.shift;
-  std::size_t i = begin;
-  [&]<std::size_t... K>(std::index_sequence<K...>) SPIQ_LAMBDA_INLINE {
+  return [&]<std::size_t... K, std::size_t... Word>(std::index_sequence<K...>, std::index_sequence<Word...>) SPIQ_LAMBDA_INLINE {
+    std::size_t i = begin;
     for (; i + block <= n; i += block) {
       V v[] = {V::load(state + i + K * width)...};
+      if constexpr (Far) (simd::prefetch(state + i + K * width, ahead_here), ...);
       const auto step = [&](std::size_t t) SPIQ_LAMBDA_INLINE {
         const T* const row = x + t * n + i;
+        if constexpr (Far) (simd::prefetch(row + K * width, ahead_here), ...);
         const std::uint64_t fired[] = {
             integer_step<Leaks, T, Reset>(v[K], V::load(row + K * width), threshold, reset_value, shift)...};
-        unsigned char* const to = bytes + t * stride + i / 8;
-        if constexpr (block < 8) {
-          const auto bit = static_cast<unsigned char>(fired[0] << (i % 8));
-          *to = static_cast<unsigned char>(i % 8 == 0 ? bit : *to | bit);
-        } else {
-          SPIQ_UNROLL
-          for (std::size_t w = 0; w < Chains / joint; ++w) {
-            std::uint64_t word = 0;
-            SPIQ_UNROLL
-            for (std::size_t k = 0; k < joint; ++k) word |= fired[w * joint + k] << (k * width % 64);
-            SPIQ_UNROLL
-            for (std::size_t b = 0; b < joint * width / 8; ++b)
-              to[w * joint * width / 8 + b] = static_cast<unsigned char>(word >> (8 * b));
-          }
-        }
+        (put_bits<joint * width>(bytes + t * stride, i + Word * joint * width,
+                                 joined_bits<width, Word * joint>(fired, std::make_index_sequence<joint>())),
+         ...);
       };
       std::size_t t = 0;
       for (; t + 4 <= steps; t += 4) {  // see `together`
@@ -165,8 +163,8 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
       for (; t < steps; ++t) step(t);
       (v[K].store(state + i + K * width), ...);
     }
-  }(std::make_index_sequence<Chains>());
-  return i;
+    return i;
+  }(std::make_index_sequence<Chains>(), std::make_index_sequence<Chains / joint>());
 }
 }  // namespace detail
 
@@ -193,10 +191,13 @@ void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n
     auto* const bytes = reinterpret_cast<unsigned char*>(spikes.data());
     std::size_t i = 0;
     if constexpr (V::width > 1) {
-      i = detail::run_integer<Leaks, V, 8>(neuron, steps, n, i, x.data(), state.data(), bytes);
-      i = detail::run_integer<Leaks, V, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
+      if (steps * n * sizeof(T) > detail::far_bytes)
+        i = detail::run_integer<Leaks, true, V, 4>(neuron, steps, n, i, x.data(), state.data(), bytes);
+      else
+        i = detail::run_integer<Leaks, false, V, 8>(neuron, steps, n, i, x.data(), state.data(), bytes);
+      i = detail::run_integer<Leaks, false, V, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
     }
-    detail::run_integer<Leaks, simd::narrow<T, simd::scalar>, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
+    detail::run_integer<Leaks, false, simd::narrow<T, simd::scalar>, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
   };
   if (neuron.shift > 0)
     sweep(std::true_type{});

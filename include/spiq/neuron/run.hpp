@@ -164,6 +164,21 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
 /// Words of spikes of n neurons, a bit each.
 constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
 
+namespace detail {
+/// Writes `Width` bits, 1 to 64, from bit i of a row on; i is a multiple of Width.
+template <std::size_t Width>
+SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
+  static_assert(std::has_single_bit(Width) && Width <= 64);
+  if constexpr (Width >= 8) {
+    SPIQ_UNROLL
+    for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
+  } else {  // part of a byte: the first of it also clears what stands there
+    const std::uint64_t shifted = bits << (i % 8);
+    row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
+  }
+}
+}  // namespace detail
+
 /// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. It
 /// clears the last word of each row first: the bits behind the last neuron are zero. Ranges of `run_range` must begin at
 /// multiples of 64 neurons.
@@ -198,15 +213,7 @@ private:
   }
   template <std::size_t Width>
   SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint64_t bits) const {
-    static_assert(std::has_single_bit(Width) && Width <= 64);
-    unsigned char* const row = bytes_ + t * stride_;
-    if constexpr (Width >= 8) {
-      SPIQ_UNROLL
-      for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
-    } else {  // part of a byte: the first of it also clears what stands there
-      const std::uint64_t shifted = bits << (i % 8);
-      row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
-    }
+    detail::put_bits<Width>(bytes_ + t * stride_, i, bits);
   }
   unsigned char* bytes_;
   std::size_t stride_;
