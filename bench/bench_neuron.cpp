@@ -3,15 +3,19 @@
 //
 // Bound in the first caches: per 16 neurons and step one load, one multiply-add, one comparison into a mask, one masked
 // subtraction and one store of two bytes. Out of memory the loads of the currents: 4 + 8 / T + 1 / 8 bytes a neuron and
-// step; compare with the rate at which one core reads (`of peak`).
+// step; compare with the rate at which one core reads (`of peak`). Integer membranes: the same with bytes of 1 or 2.
 #include "harness.hpp"
 
 #include <spiq/core/storage.hpp>
+#include <spiq/neuron/integer.hpp>
 #include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/run.hpp>
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -123,11 +127,68 @@ void add_fused(bench::Suite& suite, std::size_t n, std::size_t steps, spiq::simd
   (add(suite, "neuron_lif", suffixed<Arch>("spiq_lif_f32"), n, steps, leak_factor, true, fused<Arch>(lif)), ...);
 }
 
+/// Integer membranes: bytes a neuron and step are those of T.
+template <class T>
+struct IntegerProblem {
+  IntegerProblem(std::size_t neurons, std::size_t time)
+      : n(neurons), steps(time), x(n * steps), state(n), words(steps * neuron::spike_words(n)) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<T>(static_cast<int>(i * 7919 % 4099 % 96) - 20);
+  }
+  std::size_t n, steps;
+  spiq::AlignedVector<T> x, state;
+  spiq::AlignedVector<std::uint64_t> words;
+
+  void run(const neuron::IntegerNeuron<T>& model) {
+    neuron::run(model, steps, n, std::span<const T>(x), std::span<T>(state), std::span<std::uint64_t>(words));
+  }
+  /// Spikes that differ from those of a loop in int.
+  [[nodiscard]] double differing(const neuron::IntegerNeuron<T>& model) const {
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      int v = 0;
+      for (std::size_t t = 0; t < steps; ++t) {
+        if (model.shift > 0) v -= v >> model.shift;
+        v = std::clamp<int>(v + x[t * n + i], std::numeric_limits<T>::min(), std::numeric_limits<T>::max());
+        const bool fires = v >= model.threshold;
+        if (fires) v -= model.threshold;
+        wrong += fires != ((words[t * neuron::spike_words(n) + i / 64] >> (i % 64) & 1) != 0) ? 1 : 0;
+      }
+    }
+    return static_cast<double>(wrong);
+  }
+};
+template <class T>
+void add_integer(bench::Suite& suite, const char* kernel, const char* implementation, std::size_t n, std::size_t steps, int shift) {
+  const neuron::IntegerNeuron<T> model{.threshold = 64, .shift = shift};
+  const double count = static_cast<double>(n * steps), size = sizeof(T);
+  suite.add({.kernel = kernel,
+             .implementation = implementation,
+             .shape = std::to_string(n) + "xT" + std::to_string(steps),
+             .bytes = count * (size + 2 * size / static_cast<double>(steps) + 0.125),
+             .traffic = bench::Traffic::read,
+             .items = count,
+             .item = "step",
+             .exact = true,
+             .prepare = [=] {
+               auto data = std::make_shared<IntegerProblem<T>>(n, steps);
+               return bench::Case{.run = [=] { data->run(model); },
+                                  .error = [=] {
+                                    std::fill(data->state.begin(), data->state.end(), T{});
+                                    data->run(model);
+                                    return data->differing(model);
+                                  }};
+             }});
+}
+
 }  // namespace
 
 SPIQ_BENCH(neuron) {
   for (const std::size_t n : {std::size_t{8192}, std::size_t{4} << 20}) {
     add_fused(suite, n, 8, spiq::simd::compiled{});
+    add_integer<std::int8_t>(suite, "neuron", "spiq_if_i8", n, 8, 0);
+    add_integer<std::int16_t>(suite, "neuron", "spiq_if_i16", n, 8, 0);
+    add_integer<std::int8_t>(suite, "neuron_lif", "spiq_lif_i8", n, 8, 3);
+    add_integer<std::int16_t>(suite, "neuron_lif", "spiq_lif_i16", n, 8, 3);
     for (const float leak : {1.0f, leak_factor}) {
       const char* const kernel = leak == 1.0f ? "neuron" : "neuron_lif";
       add(suite, kernel, "plain_loop", n, 8, leak, false, [=](Problem& p) { plain_loop(p, leak); });

@@ -9,11 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
+#include <utility>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -66,9 +68,59 @@ SPIQ_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Work&
   if (i < end) work.template operator()<V>(i, FirstLanes{static_cast<int>(end - i)});
 }
 
-/// Vectors whose steps are interleaved: the chain of one neuron, from membrane to membrane, is some ten cycles long.
+/// Vectors that go through time together: the chain of one neuron, from membrane to membrane, is some ten cycles long.
 template <Model M, class Arch>
-inline constexpr int chains = simd::traits<Arch>::registers >= 32 ? (M::states == 1 ? 8 : 4) : (M::states == 1 ? 4 : 2);
+inline constexpr std::size_t chains = M::states == 1 ? 8 : simd::traits<Arch>::registers >= 32 ? 4 : 2;
+/// Currents beyond this many bytes come from further away than the second cache of a core.
+inline constexpr std::size_t far_bytes = std::size_t{1} << 20;
+/// How far ahead, in floats, rows of currents that are far away are asked for.
+inline constexpr std::size_t ahead = 256;
+
+/// Steps that are written out one after the other: a load of its own for each keeps machines from foreseeing, behind the
+/// last row, rows that are not there. Architectures beside the best one of the unit do without: they are there to compare
+/// with, and this costs time to compile.
+template <Model M, class Arch, bool Far>
+inline constexpr std::size_t together = M::states > 1 || !std::same_as<Arch, simd::best> ? 1 : Far ? 8 : 4;
+
+/// All steps of blocks of `Chains` vectors of [begin, end), one block after the other; returns where the last ends.
+template <class Arch, std::size_t Chains, bool Far, Model M, class Constants, class Sink>
+SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps, std::size_t n, std::size_t begin,
+                                   std::size_t end, const float* x, float* state, const Sink& sink) {
+  using V = typename simd::traits<Arch>::f32;
+  using Block = typename simd::traits<simd::interleaved<Arch, static_cast<int>(Chains)>>::f32;
+  constexpr std::size_t width = V::width, states = static_cast<std::size_t>(M::states);
+  const Comparing<typename M::compare> fire;
+  return [&]<std::size_t... K>(std::index_sequence<K...>) SPIQ_LAMBDA_INLINE {
+    std::size_t i = begin;
+    for (; i + Chains * width <= end; i += Chains * width) {
+      V s[Chains][states];
+      const auto each_state = [&](const auto& f) SPIQ_LAMBDA_INLINE {
+        SPIQ_UNROLL
+        for (std::size_t j = 0; j < states; ++j) (f(s[K][j], state + j * n + i + K * width), ...);
+      };
+      each_state([](V& v, const float* p) SPIQ_LAMBDA_INLINE {
+        v = V::load(p);
+        if constexpr (Far) simd::prefetch(p, ahead);
+      });
+      const auto step = [&](std::size_t t) SPIQ_LAMBDA_INLINE {
+        const float* const row = x + t * n + i;
+        if constexpr (Far) (simd::prefetch(row + K * width, ahead), ...);
+        // Vector by vector: steps on the block as one vector make compilers keep copies of it in memory.
+        const Spike<V> spikes[] = {M::step(constants, s[K], V::load(row + K * width), fire)...};
+        sink(t, i, WholeVector{}, Spike<Block>{{{spikes[K].fired...}}}, Block{{s[K][0]...}});
+      };
+      std::size_t t = 0;
+      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>)
+        [&]<std::size_t... D>(std::index_sequence<D...>) SPIQ_LAMBDA_INLINE {
+          (step(t + D), ...);
+        }(std::make_index_sequence<together<M, Arch, Far>>());
+      if constexpr (together<M, Arch, Far> > 1)
+        for (; t < steps; ++t) step(t);
+      each_state([](const V& v, float* p) SPIQ_LAMBDA_INLINE { v.store(p); });
+    }
+    return i;
+  }(std::make_index_sequence<Chains>());
+}
 }  // namespace detail
 
 /// Runs `steps` steps of neurons [begin, end) of n: x [steps][n] currents, state [states][n], read and written.
@@ -80,10 +132,18 @@ inline constexpr int chains = simd::traits<Arch>::registers >= 32 ? (M::states =
 template <class Arch = simd::best, Model M, class Sink>
 void run_range(const M& model, std::size_t steps, std::size_t n, std::size_t begin, std::size_t end, const float* x,
                float* state, Sink&& sink) noexcept {
-  const auto work = [&]<class V>(std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
-    const auto constants = detail::prepared<V>(model);
+  using V = typename simd::traits<Arch>::f32;
+  constexpr std::size_t chains = detail::chains<M, Arch>;
+  const auto constants = detail::prepared<V>(model);
+  const auto own = sink;  // what it points to may be anything, as far as the compiler knows, but not its copy
+  // Rows from afar come in faster in shorter pieces, which hold fewer lines on their way at a time.
+  std::size_t rest = begin;
+  if constexpr (std::same_as<Arch, simd::best>)
+    if ((end - begin) * steps * sizeof(float) > detail::far_bytes)
+      rest = detail::run_blocks<Arch, chains / 2, true, M>(constants, steps, n, rest, end, x, state, own);
+  rest = detail::run_blocks<Arch, chains, false, M>(constants, steps, n, rest, end, x, state, own);
+  detail::for_each_vector<V>(rest, end, [&]<class>(std::size_t i, auto access) SPIQ_LAMBDA_INLINE {
     const Comparing<typename M::compare> fire;
-    const auto own = sink;  // what it points to may be anything, as far as the compiler knows, but not its copy
     V s[M::states];
     SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) s[k] = access.template load<V>(state + static_cast<std::size_t>(k) * n + i);
@@ -93,10 +153,7 @@ void run_range(const M& model, std::size_t steps, std::size_t n, std::size_t beg
     }
     SPIQ_UNROLL
     for (int k = 0; k < M::states; ++k) access.store(s[k], state + static_cast<std::size_t>(k) * n + i);
-  };
-  using Blocks = simd::interleaved<Arch, detail::chains<M, Arch>>;
-  const std::size_t rest = detail::for_each_whole<typename simd::traits<Blocks>::f32>(begin, end, work);
-  detail::for_each_vector<typename simd::traits<Arch>::f32>(rest, end, work);
+  });
 }
 /// The same for all n neurons.
 template <class Arch = simd::best, Model M, class Sink>
@@ -107,8 +164,24 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
 /// Words of spikes of n neurons, a bit each.
 constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
 
+namespace detail {
+/// Writes `Width` bits, 1 to 64, from bit i of a row on; i is a multiple of Width.
+template <std::size_t Width>
+SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
+  static_assert(std::has_single_bit(Width) && Width <= 64);
+  if constexpr (Width >= 8) {
+    SPIQ_UNROLL
+    for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
+  } else {  // part of a byte: the first of it also clears what stands there
+    const std::uint64_t shifted = bits << (i % 8);
+    row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
+  }
+}
+}  // namespace detail
+
 /// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. It
-/// clears the last word of each row first: the bits behind the last neuron are zero.
+/// clears the last word of each row first: the bits behind the last neuron are zero. Ranges of `run_range` must begin at
+/// multiples of 64 neurons.
 class SpikeBits {
 public:
   SpikeBits(std::uint64_t* words, std::size_t n, std::size_t steps)
@@ -119,9 +192,13 @@ public:
   template <class Access, class S, class V>
   SPIQ_INLINE void operator()(std::size_t t, std::size_t i, Access access, const S& spike, V) const {
     if constexpr (requires { spike.fired.part; }) {
-      constexpr std::size_t width = V::one::width;
-      SPIQ_UNROLL
-      for (std::size_t k = 0; k < V::parts; ++k) put<width>(t, i + k * width, spike.fired.part[k].bits());
+      // As many vectors as fill a word, joined to one store.
+      constexpr std::size_t width = V::one::width, joint = std::min<std::size_t>(V::parts, 64 / width);
+      [&]<std::size_t... Word>(std::index_sequence<Word...>) SPIQ_LAMBDA_INLINE {
+        (put<joint * width>(t, i + Word * joint * width,
+                            joined<width, Word * joint>(spike.fired, std::make_index_sequence<joint>())),
+         ...);
+      }(std::make_index_sequence<V::parts / joint>());
     } else if constexpr (requires { access.count; }) {
       put<V::width>(t, i, spike.fired.bits() & ((1u << access.count) - 1));
     } else {
@@ -130,18 +207,13 @@ public:
   }
 
 private:
+  template <std::size_t Width, std::size_t First, class Mask, std::size_t... K>
+  static SPIQ_INLINE std::uint64_t joined(const Mask& m, std::index_sequence<K...>) {
+    return ((std::uint64_t{m.part[First + K].bits()} << (K * Width)) | ...);
+  }
   template <std::size_t Width>
-  SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint32_t bits) const {
-    unsigned char* const row = bytes_ + t * stride_;
-    if constexpr (Width == 16) {
-      const auto two = static_cast<std::uint16_t>(bits);
-      std::memcpy(row + i / 8, &two, 2);
-    } else if constexpr (Width == 8) {
-      row[i / 8] = static_cast<unsigned char>(bits);
-    } else {  // part of a byte: the first of it also clears what stands there
-      const std::uint32_t shifted = bits << (i % 8);
-      row[i / 8] = static_cast<unsigned char>(i % 8 == 0 ? shifted : row[i / 8] | shifted);
-    }
+  SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint64_t bits) const {
+    detail::put_bits<Width>(bytes_ + t * stride_, i, bits);
   }
   unsigned char* bytes_;
   std::size_t stride_;
