@@ -9,6 +9,7 @@
 #include <spiq/core/bfloat16.hpp>
 #include <spiq/core/checked.hpp>
 #include <spiq/core/error.hpp>
+#include <spiq/core/event.hpp>
 #include <spiq/core/float16.hpp>
 #include <spiq/core/pack.hpp>
 #include <spiq/core/packing.hpp>
@@ -21,11 +22,14 @@
 #include <spiq/simd/arch.hpp>
 #include <spiq/simd/bf16.hpp>
 #include <spiq/simd/bits.hpp>
+#include <spiq/simd/bytes.hpp>
 #include <spiq/simd/half.hpp>
 #include <spiq/simd/interleaved.hpp>
 #include <spiq/simd/lanes.hpp>
+#include <spiq/simd/narrow.hpp>
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/simd.hpp>
+#include <spiq/simd/tables.hpp>
 #include <spiq/simd/transpose.hpp>
 #include <spiq/simd/xsimd.hpp>
 #include <spiq/simd/xsimd_compat.hpp>
@@ -37,6 +41,7 @@
 #include <spiq/kernel/attention_shape.hpp>
 #include <spiq/kernel/attention_tile.hpp>
 #include <spiq/kernel/batchnorm.hpp>
+#include <spiq/kernel/binary_product.hpp>
 #include <spiq/kernel/columns.hpp>
 #include <spiq/kernel/conv.hpp>
 #include <spiq/kernel/conv_backward.hpp>
@@ -47,6 +52,7 @@
 #include <spiq/kernel/depthwise_forward.hpp>
 #include <spiq/kernel/element.hpp>
 #include <spiq/kernel/elementwise.hpp>
+#include <spiq/kernel/event_conv.hpp>
 #include <spiq/kernel/exp.hpp>
 #include <spiq/kernel/exp_f64.hpp>
 #include <spiq/kernel/exp_half.hpp>
@@ -66,13 +72,16 @@
 #include <spiq/kernel/pool.hpp>
 #include <spiq/kernel/product.hpp>
 #include <spiq/kernel/qcfs.hpp>
+#include <spiq/kernel/qcfs_penalty.hpp>
 #include <spiq/kernel/sink.hpp>
 #include <spiq/kernel/softmax.hpp>
 #include <spiq/kernel/softmax_backward.hpp>
 #include <spiq/kernel/softmax_integer.hpp>
 #include <spiq/kernel/softmax_passes.hpp>
 #include <spiq/kernel/softmax_row.hpp>
+#include <spiq/kernel/spike_product.hpp>
 #include <spiq/kernel/stream_map.hpp>
+#include <spiq/kernel/table_product.hpp>
 #include <spiq/kernel/thin.hpp>
 #include <spiq/kernel/tile.hpp>
 #include <spiq/kernel/tile_bank.hpp>
@@ -81,11 +90,13 @@
 #include <spiq/kernel/winograd.hpp>
 
 #include <spiq/neuron/backward.hpp>
+#include <spiq/neuron/bit_serial.hpp>
 #include <spiq/neuron/charge.hpp>
 #include <spiq/neuron/delay.hpp>
 #include <spiq/neuron/dual.hpp>
 #include <spiq/neuron/encode.hpp>
 #include <spiq/neuron/fire.hpp>
+#include <spiq/neuron/integer.hpp>
 #include <spiq/neuron/integrate_fire.hpp>
 #include <spiq/neuron/neuron.hpp>
 #include <spiq/neuron/pascal.hpp>
@@ -99,8 +110,10 @@
 #include <spiq/nn/augment.hpp>
 #include <spiq/nn/batch_norm.hpp>
 #include <spiq/nn/calibrate.hpp>
+#include <spiq/nn/chunks.hpp>
 #include <spiq/nn/conv2d.hpp>
 #include <spiq/nn/dataset.hpp>
+#include <spiq/nn/delayed_linear.hpp>
 #include <spiq/nn/dropout.hpp>
 #include <spiq/nn/evaluate.hpp>
 #include <spiq/nn/fit.hpp>
@@ -109,8 +122,10 @@
 #include <spiq/nn/fit_state.hpp>
 #include <spiq/nn/flatten.hpp>
 #include <spiq/nn/fusion.hpp>
+#include <spiq/nn/hybrid.hpp>
 #include <spiq/nn/layer_norm.hpp>
 #include <spiq/nn/layers.hpp>
+#include <spiq/nn/level_choice.hpp>
 #include <spiq/nn/linear.hpp>
 #include <spiq/nn/loss.hpp>
 #include <spiq/nn/network.hpp>
@@ -122,8 +137,10 @@
 #include <spiq/nn/over_time.hpp>
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
+#include <spiq/nn/policy_loss.hpp>
 #include <spiq/nn/pool.hpp>
 #include <spiq/nn/position_embedding.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/nn/residual.hpp>
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
@@ -134,21 +151,28 @@
 
 #include <spiq/exec/activate.hpp>
 #include <spiq/exec/attention.hpp>
+#include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/delay.hpp>
 #include <spiq/exec/early_exit.hpp>
 #include <spiq/exec/epilogue.hpp>
+#include <spiq/exec/event_frame.hpp>
 #include <spiq/exec/input.hpp>
 #include <spiq/exec/join.hpp>
 #include <spiq/exec/map.hpp>
 #include <spiq/exec/network.hpp>
 #include <spiq/exec/parameters.hpp>
 #include <spiq/exec/pool.hpp>
+#include <spiq/exec/probe.hpp>
 #include <spiq/exec/report.hpp>
+#include <spiq/exec/session_state.hpp>
 #include <spiq/exec/spiking.hpp>
 #include <spiq/exec/synapse.hpp>
 
+#include <spiq/lower/balance.hpp>
 #include <spiq/lower/coding.hpp>
 #include <spiq/lower/context.hpp>
+#include <spiq/lower/delay_rules.hpp>
 #include <spiq/lower/draft.hpp>
 #include <spiq/lower/fold.hpp>
 #include <spiq/lower/lower.hpp>
@@ -160,7 +184,10 @@
 #include <spiq/lower/time_rules.hpp>
 #include <spiq/lower/transformer_rules.hpp>
 
+#include <spiq/plasticity/local_conv.hpp>
+#include <spiq/plasticity/rules.hpp>
 #include <spiq/plasticity/stdp.hpp>
+#include <spiq/plasticity/weights.hpp>
 
 #include <spiq/io/cifar.hpp>
 #include <spiq/io/file.hpp>
@@ -181,6 +208,7 @@
 #include <spiq/report/diagnose.hpp>
 #include <spiq/report/energy.hpp>
 #include <spiq/report/evaluate.hpp>
+#include <spiq/report/fixed_point.hpp>
 #include <spiq/report/format.hpp>
 #include <spiq/report/json.hpp>
 #include <spiq/report/layers.hpp>
@@ -192,3 +220,4 @@
 #include <spiq/report/raster.hpp>
 #include <spiq/report/svg.hpp>
 #include <spiq/report/text_table.hpp>
+#include <spiq/report/unevenness.hpp>
