@@ -75,9 +75,9 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
   return worst;
 }
 
-/// How far the potential of a neuron can come in `steps` steps, by interval arithmetic without saturation: exact, as
-/// the leak rises with v and every current within the bounds may come at every step. `neuron` has the members of
-/// `IntegerNeuron`, whatever their types.
+/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never further,
+/// as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the members
+/// of `IntegerNeuron`, whatever their types.
 template <class N>
 constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
   const std::int64_t theta = neuron.threshold;
@@ -159,10 +159,8 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
       };
       std::size_t t = 0;
       for (; t + 4 <= steps; t += 4) {  // see `together`
-        step(t);
-        step(t + 1);
-        step(t + 2);
-        step(t + 3);
+        SPIQ_UNROLL
+        for (std::size_t d = 0; d < 4; ++d) step(t + d);
       }
       for (; t < steps; ++t) step(t);
       (v[K].store(state + i + K * width), ...);

@@ -110,10 +110,10 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
         sink(t, i, WholeVector{}, Spike<Block>{{{spikes[K].fired...}}}, Block{{s[K][0]...}});
       };
       std::size_t t = 0;
-      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>)
-        [&]<std::size_t... D>(std::index_sequence<D...>) SPIQ_LAMBDA_INLINE {
-          (step(t + D), ...);
-        }(std::make_index_sequence<together<M, Arch, Far>>());
+      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>) {
+        SPIQ_UNROLL
+        for (std::size_t d = 0; d < together<M, Arch, Far>; ++d) step(t + d);
+      }
       if constexpr (together<M, Arch, Far> > 1)
         for (; t < steps; ++t) step(t);
       each_state([](const V& v, float* p) SPIQ_LAMBDA_INLINE { v.store(p); });
