@@ -183,7 +183,7 @@ void add_integer(bench::Suite& suite, const char* kernel, const char* implementa
 }  // namespace
 
 SPIQ_BENCH(neuron) {
-  for (const std::size_t n : {std::size_t{8192}, std::size_t{4} << 20}) {
+  for (const std::size_t n : {std::size_t{8192}, std::size_t{100000}, std::size_t{4} << 20}) {  // 100000: see pytorch_neuron.py
     add_fused(suite, n, 8, spiq::simd::compiled{});
     add_integer<std::int8_t>(suite, "neuron", "spiq_if_i8", n, 8, 0);
     add_integer<std::int16_t>(suite, "neuron", "spiq_if_i16", n, 8, 0);

@@ -18,7 +18,8 @@ struct Reference {
   std::vector<T> state;
   std::vector<bool> spikes;  // [steps][n]
   int low = 0, high = 0;     // of potentials before the reset, without an end to the range
-  Reference(const neuron::IntegerNeuron<T, Reset>& m, std::size_t steps, const std::vector<T>& x, std::vector<T> start, bool saturates = true)
+  Reference(const neuron::IntegerNeuron<T, Reset>& m, std::size_t steps, const std::vector<T>& x, std::vector<T> start,
+            bool saturates = true)
       : state(std::move(start)), spikes(x.size()) {
     const std::size_t n = state.size();
     for (std::size_t i = 0; i < n; ++i) {
@@ -32,7 +33,8 @@ struct Reference {
         v += x[t * n + i];
         low = std::min(low, v);
         high = std::max(high, v);
-        if (saturates) v = std::min<int>(std::max<int>(v, std::numeric_limits<T>::min()), std::numeric_limits<T>::max());
+        if (saturates)
+          v = std::min<int>(std::max<int>(v, std::numeric_limits<T>::min()), std::numeric_limits<T>::max());
         const bool fires = v >= m.threshold;
         spikes[t * n + i] = fires;
         if (fires) v = m.soft ? v - m.threshold : m.reset_value;
@@ -51,7 +53,8 @@ std::vector<T> random(std::size_t n, int low, int high, std::uint64_t seed) {
 }
 
 template <class Arch, class T, class Reset>
-void check(const neuron::IntegerNeuron<T, Reset>& m, std::size_t n, std::size_t steps, int low, int high, std::uint64_t seed) {
+void check(const neuron::IntegerNeuron<T, Reset>& m, std::size_t n, std::size_t steps, int low, int high,
+           std::uint64_t seed) {
   const auto x = random<T>(steps * n, low, high, seed), start = random<T>(n, low, high, seed + 1);
   const Reference<T, Reset> expected(m, steps, x, start);
   auto state = start;
@@ -76,7 +79,8 @@ void check_all() {
       for (const int reach : {most / 8, most}) {
         for (const int shift : {0, 1, 3, 7}) {
           check<Arch>(neuron::IntegerNeuron<T>{.threshold = 60, .shift = shift}, n, steps, -reach, reach, ++seed);
-          check<Arch>(neuron::IntegerNeuron<T, reset::Hard>{.threshold = 60, .shift = shift, .reset_value = -5}, n, steps, -reach, reach, ++seed);
+          check<Arch>(neuron::IntegerNeuron<T, reset::Hard>{.threshold = 60, .shift = shift, .reset_value = -5}, n,
+                      steps, -reach, reach, ++seed);
         }
       }
     }
@@ -97,7 +101,8 @@ TEMPLATE_LIST_TEST_CASE("narrow vectors, over all pairs of bytes", "[simd]", spi
   for (int a = -128; a < 128; ++a) {
     std::int8_t row[256], sum[256], difference[256], chosen[256];
     std::int16_t wide[256], wide_sum[256], wide_difference[256];
-    for (int b = 0; b < 256; ++b) row[b] = static_cast<std::int8_t>(b - 128), wide[b] = static_cast<std::int16_t>((b - 128) * 257);
+    for (int b = 0; b < 256; ++b)
+      row[b] = static_cast<std::int8_t>(b - 128), wide[b] = static_cast<std::int16_t>((b - 128) * 257);
     const auto left = V::broadcast(static_cast<std::int8_t>(a));
     const auto wide_left = W::broadcast(static_cast<std::int16_t>(a * 256));
     for (std::size_t i = 0; i < 256; i += V::width) {
@@ -114,7 +119,8 @@ TEMPLATE_LIST_TEST_CASE("narrow vectors, over all pairs of bytes", "[simd]", spi
       add_saturated(wide_left, right).store(wide_sum + i);
       subtract_saturated(wide_left, right).store(wide_difference + i);
       const auto m = wide_left >= right;
-      for (std::size_t k = 0; k < W::width; ++k) wrong += (m.bits() >> k & 1) != (a * 256 >= wide[i + k] ? 1u : 0u) ? 1 : 0;
+      for (std::size_t k = 0; k < W::width; ++k)
+        wrong += (m.bits() >> k & 1) != (a * 256 >= wide[i + k] ? 1u : 0u) ? 1 : 0;
       wrong += (m.bits() >> W::width) != 0 ? 1 : 0;
     }
     for (int b = 0; b < 256; ++b) {
@@ -143,8 +149,8 @@ TEST_CASE("a membrane of int8 saturates at both ends", "[neuron][integer]") {
   const auto run = [](std::vector<std::int8_t> x, std::int8_t v, std::int8_t threshold) {
     std::vector<std::int8_t> state{v};
     std::vector<std::uint64_t> words(x.size());
-    neuron::run(neuron::IntegerNeuron<std::int8_t>{.threshold = threshold}, x.size(), 1, std::span<const std::int8_t>(x),
-                std::span<std::int8_t>(state), std::span<std::uint64_t>(words));
+    neuron::run(neuron::IntegerNeuron<std::int8_t>{.threshold = threshold}, x.size(), 1,
+                std::span<const std::int8_t>(x), std::span<std::int8_t>(state), std::span<std::uint64_t>(words));
     return std::pair{int{state[0]}, words};
   };
   const auto low = run({-100, -100, 100}, 0, 127);
@@ -158,13 +164,16 @@ TEST_CASE("bounds of the membrane hold, and are reached", "[neuron][integer]") {
   const auto reached = [](const auto& m, neuron::CurrentBounds current, std::size_t steps) {
     using M = std::remove_cvref_t<decltype(m)>;
     // Every sequence of the two extreme currents and the one that leads from 0 to right below the threshold.
-    const std::int64_t choices[] = {current.low, current.high, std::clamp<std::int64_t>(m.threshold - 1, current.low, current.high)};
+    const std::int64_t choices[] = {current.low, current.high,
+                                    std::clamp<std::int64_t>(m.threshold - 1, current.low, current.high)};
     std::size_t n = 1;
     for (std::size_t t = 0; t < steps; ++t) n *= 3;
     std::vector<std::int16_t> x(steps * n);
     for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t t = 0, digits = i; t < steps; ++t, digits /= 3) x[t * n + i] = static_cast<std::int16_t>(choices[digits % 3]);
-    const Reference<std::int16_t, std::conditional_t<M::soft, reset::Soft, reset::Hard>> r(m, steps, x, std::vector<std::int16_t>(n, m.initial), false);
+      for (std::size_t t = 0, digits = i; t < steps; ++t, digits /= 3)
+        x[t * n + i] = static_cast<std::int16_t>(choices[digits % 3]);
+    const Reference<std::int16_t, std::conditional_t<M::soft, reset::Soft, reset::Hard>> r(
+        m, steps, x, std::vector<std::int16_t>(n, m.initial), false);
     const auto b = neuron::membrane_bounds(m, current, static_cast<int>(steps));
     CHECK(b.low <= r.low);
     CHECK(b.high >= r.high);
@@ -204,14 +213,17 @@ TEST_CASE("int8 or int16 follows from weights and fan-in", "[neuron][integer]") 
   constexpr neuron::IntegerNeuron<std::int16_t> leaky{.threshold = 30, .shift = 2};
   STATIC_REQUIRE(neuron::membrane_bounds(leaky, current, 1000000).fits<std::int8_t>());
   // Currents that do not fit saturate before anything is added.
-  STATIC_REQUIRE(!neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.threshold = 30, .initial = -128}, {0, 200}, 1).fits<std::int8_t>());
+  STATIC_REQUIRE(
+      !neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.threshold = 30, .initial = -128}, {0, 200}, 1)
+           .fits<std::int8_t>());
 }
 
 TEST_CASE("integer neurons refuse what does not fit", "[neuron][integer]") {
   std::vector<std::int8_t> x(20), state(10);
   std::vector<std::uint64_t> words(2);
   const auto run = [&](neuron::IntegerNeuron<std::int8_t> m, std::size_t steps) {
-    neuron::run(m, steps, 10, std::span<const std::int8_t>(x), std::span<std::int8_t>(state), std::span<std::uint64_t>(words));
+    neuron::run(m, steps, 10, std::span<const std::int8_t>(x), std::span<std::int8_t>(state),
+                std::span<std::uint64_t>(words));
   };
   CHECK_NOTHROW(run({.threshold = 1}, 2));
   CHECK_THROWS_AS(run({.threshold = 1}, 3), Error);

@@ -110,7 +110,8 @@ TEST_CASE("shift leaks stand for trained ones", "[report][fixed_point]") {
 }
 
 TEST_CASE("batch normalisation is folded into the weight step", "[report][fixed_point]") {
-  using Normed = Network<Input<4, 4, 1>, Conv2d<2, 3>, BatchNorm, OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>, Flatten, Linear<2>>, Steps<3>>>;
+  using Normed = Network<Input<4, 4, 1>, Conv2d<2, 3>, BatchNorm,
+                         OverTime<Seq<Spiking<presets::SpikingJellyIf<reset::Soft>>, Flatten, Linear<2>>, Steps<3>>>;
   Normed net{Rng{2}};
   auto& bn = net.layer<1>();
   const float variance = 4, gamma = 3;

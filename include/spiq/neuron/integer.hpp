@@ -8,12 +8,14 @@
 #include <spiq/simd/narrow.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 SPIQ_BEGIN_NAMESPACE
@@ -57,8 +59,8 @@ struct MembraneBounds {
   }
 };
 
-/// Bounds of the currents of `outputs` neurons from weights [outputs][fan_in] and inputs in [0, largest_input]: the sums
-/// of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty.
+/// Bounds of the currents of `outputs` neurons from weights [outputs][fan_in] and inputs in [0, largest_input]: the
+/// sums of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty.
 constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std::size_t outputs,
                                        std::int64_t largest_input = 1, std::span<const std::int32_t> bias = {}) {
   CurrentBounds worst;
@@ -73,9 +75,9 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
   return worst;
 }
 
-/// How far the potential of a neuron can come in `steps` steps, by interval arithmetic without saturation: exact, as
-/// the leak rises with v and every current within the bounds may come at every step. `neuron` has the members of
-/// `IntegerNeuron`, whatever their types.
+/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never further,
+/// as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the members
+/// of `IntegerNeuron`, whatever their types.
 template <class N>
 constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
   const std::int64_t theta = neuron.threshold;
@@ -104,8 +106,9 @@ constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current,
 namespace detail {
 template <MembraneBounds B>
 struct membrane_type {
-  static_assert(B.fits<std::int16_t>(), "spiq: these currents can drive a membrane of 16 bits beyond its range; "
-                                        "scale the weights down, or let it saturate");
+  static_assert(B.fits<std::int16_t>(),
+                "spiq: these currents can drive a membrane of 16 bits beyond its range; "
+                "scale the weights down, or let it saturate");
   using type = std::conditional_t<B.fits<std::int8_t>(), std::int8_t, std::int16_t>;
 };
 }  // namespace detail
@@ -131,15 +134,16 @@ SPIQ_INLINE std::uint64_t joined_bits(const std::uint64_t* fired, std::index_seq
 
 /// Blocks of `Chains` vectors of V; returns where the last ends. `Far`: see `run_blocks`.
 template <bool Leaks, bool Far, class V, std::size_t Chains, class T, class Reset>
-SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::size_t begin,
-                                    const T* x, T* state, unsigned char* bytes) {
+SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n,
+                                    std::size_t begin, const T* x, T* state, unsigned char* bytes) {
   constexpr std::size_t width = V::width, block = width * Chains;
   constexpr std::size_t joint = std::min<std::size_t>(Chains, 64 / width);  // vectors of a word
   constexpr std::size_t ahead_here = ahead * sizeof(float) / sizeof(T);
   const std::size_t stride = spike_words(n) * 8;
   const V threshold = V::broadcast(neuron.threshold), reset_value = V::broadcast(neuron.reset_value);
   const int shift = neuron.shift;
-  return [&]<std::size_t... K, std::size_t... Word>(std::index_sequence<K...>, std::index_sequence<Word...>) SPIQ_LAMBDA_INLINE {
+  return [&]<std::size_t... K, std::size_t... Word>(std::index_sequence<K...>, std::index_sequence<Word...>)
+      SPIQ_LAMBDA_INLINE {
     std::size_t i = begin;
     for (; i + block <= n; i += block) {
       V v[] = {V::load(state + i + K * width)...};
@@ -155,10 +159,8 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
       };
       std::size_t t = 0;
       for (; t + 4 <= steps; t += 4) {  // see `together`
-        step(t);
-        step(t + 1);
-        step(t + 2);
-        step(t + 3);
+        SPIQ_UNROLL
+        for (std::size_t d = 0; d < 4; ++d) step(t + d);
       }
       for (; t < steps; ++t) step(t);
       (v[K].store(state + i + K * width), ...);
@@ -168,15 +170,16 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
 }
 }  // namespace detail
 
-/// Runs `steps` steps of n integer neurons from currents x [steps][n]; state [n] is read and written, spikes become bits
-/// [steps][spike_words(n)] as `SpikeBits` packs them. All architectures give the same bits. Spans of other sizes, a
-/// threshold below 1 and a shift that leaves nothing throw `spiq::Error`.
-/// Bound: in the first cache a load, two saturating operations, a comparison and a selection a vector.
+/// Runs `steps` steps of n integer neurons from currents x [steps][n]; state [n] is read and written, spikes become
+/// bits [steps][spike_words(n)] as `SpikeBits` packs them. All architectures give the same bits. Spans of other sizes,
+/// a threshold below 1 and a shift that leaves nothing throw `spiq::Error`. Bound: in the first cache a load, two
+/// saturating operations, a comparison and a selection a vector.
 template <class Arch = simd::best, class T, class Reset>
-void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::span<const T> x, std::span<T> state,
-         std::span<std::uint64_t> spikes) {
+void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::span<const T> x,
+         std::span<T> state, std::span<std::uint64_t> spikes) {
   const auto expect = [](const char* what, bool good, std::size_t wanted, std::size_t found) {
-    if (!good) SPIQ_THROW(std::string("integer neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
+    if (!good)
+      SPIQ_THROW(std::string("integer neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
   };
   expect("currents", x.size() == steps * n, steps * n, x.size());
   expect("state", state.size() == n, n, state.size());
@@ -184,7 +187,8 @@ void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n
   if (neuron.threshold < 1)
     SPIQ_THROW("integer neurons: threshold", "at least 1", std::to_string(int{neuron.threshold}));
   if (neuron.shift < 0 || neuron.shift >= std::numeric_limits<T>::digits + 1)
-    SPIQ_THROW("integer neurons: shift", "0 to " + std::to_string(std::numeric_limits<T>::digits), std::to_string(neuron.shift));
+    SPIQ_THROW("integer neurons: shift", "0 to " + std::to_string(std::numeric_limits<T>::digits),
+               std::to_string(neuron.shift));
   for (std::size_t t = 0; t < steps && n != 0; ++t) spikes[(t + 1) * spike_words(n) - 1] = 0;
   const auto sweep = [&]<bool Leaks>(std::bool_constant<Leaks>) {
     using V = simd::narrow<T, Arch>;
@@ -197,7 +201,8 @@ void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n
         i = detail::run_integer<Leaks, false, V, 8>(neuron, steps, n, i, x.data(), state.data(), bytes);
       i = detail::run_integer<Leaks, false, V, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
     }
-    detail::run_integer<Leaks, false, simd::narrow<T, simd::scalar>, 1>(neuron, steps, n, i, x.data(), state.data(), bytes);
+    detail::run_integer<Leaks, false, simd::narrow<T, simd::scalar>, 1>(neuron, steps, n, i, x.data(), state.data(),
+                                                                        bytes);
   };
   if (neuron.shift > 0)
     sweep(std::true_type{});

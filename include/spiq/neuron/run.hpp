@@ -76,9 +76,9 @@ inline constexpr std::size_t far_bytes = std::size_t{1} << 20;
 /// How far ahead, in floats, rows of currents that are far away are asked for.
 inline constexpr std::size_t ahead = 256;
 
-/// Steps that are written out one after the other: a load of its own for each keeps machines from foreseeing, behind the
-/// last row, rows that are not there. Architectures beside the best one of the unit do without: they are there to compare
-/// with, and this costs time to compile.
+/// Steps that are written out one after the other: a load of its own for each keeps machines from foreseeing, behind
+/// the last row, rows that are not there. Architectures beside the best one of the unit do without: they are there to
+/// compare with, and this costs time to compile.
 template <Model M, class Arch, bool Far>
 inline constexpr std::size_t together = M::states > 1 || !std::same_as<Arch, simd::best> ? 1 : Far ? 8 : 4;
 
@@ -110,10 +110,10 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
         sink(t, i, WholeVector{}, Spike<Block>{{{spikes[K].fired...}}}, Block{{s[K][0]...}});
       };
       std::size_t t = 0;
-      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>)
-        [&]<std::size_t... D>(std::index_sequence<D...>) SPIQ_LAMBDA_INLINE {
-          (step(t + D), ...);
-        }(std::make_index_sequence<together<M, Arch, Far>>());
+      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>) {
+        SPIQ_UNROLL
+        for (std::size_t d = 0; d < together<M, Arch, Far>; ++d) step(t + d);
+      }
       if constexpr (together<M, Arch, Far> > 1)
         for (; t < steps; ++t) step(t);
       each_state([](const V& v, float* p) SPIQ_LAMBDA_INLINE { v.store(p); });
@@ -180,8 +180,8 @@ SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits)
 }  // namespace detail
 
 /// A sink of `run` that packs spikes: bit i % 64 of word i / 64 in rows of `spike_words(n)` words, a row per step. It
-/// clears the last word of each row first: the bits behind the last neuron are zero. Ranges of `run_range` must begin at
-/// multiples of 64 neurons.
+/// clears the last word of each row first: the bits behind the last neuron are zero. Ranges of `run_range` must begin
+/// at multiples of 64 neurons.
 class SpikeBits {
 public:
   SpikeBits(std::uint64_t* words, std::size_t n, std::size_t steps)

@@ -28,28 +28,30 @@ namespace report {
 
 /// How `fixed_point` makes integers of a network.
 struct FixedPointOptions {
-  int weight_bits = 8;  ///< 2 to 16; the largest weight of a layer, batch normalisation folded in, becomes 2^(bits - 1) - 1
+  int weight_bits =
+      8;  ///< 2 to 16; the largest weight of a layer, batch normalisation folded in, becomes 2^(bits - 1) - 1
   int threads = 0;
 };
 
 /// One layer of neurons in integers. Potentials, thresholds and currents are counted in the weight step of the layer.
-/// "Seen" is what the batch does, with currents rounded as a whole, in a membrane without an end to its range; shares are of neurons, images and steps.
+/// "Seen" is what the batch does, with currents rounded as a whole, in a membrane without an end to its range; shares
+/// are of neurons, images and steps.
 struct LayerFixedPoint {
   std::string path;
   std::size_t neurons = 0;  ///< of one image
   int steps = 1;
-  bool integer = true;      ///< false: the model has no integer form, and nothing below is set
-  double unit = 0;          ///< the weight step in the unit of the network's potentials
+  bool integer = true;  ///< false: the model has no integer form, and nothing below is set
+  double unit = 0;      ///< the weight step in the unit of the network's potentials
   std::int64_t threshold = 0;
-  int bits_seen = 0;        ///< of the potentials before the reset
-  int bits_proven = 0;      ///< that no input can exceed, from weights and fan-in; 0 where no weights stand before
-  double saturated8 = 0;    ///< share of sums that leave an int8 membrane
-  double saturated16 = 0;   ///< share of sums that leave an int16 membrane
-  double retention = 1;     ///< what is left of a potential after a step, as trained
-  int shift = 0;            ///< of the nearest v - v / 2^shift; 0: no leak
-  double changed = 0;       ///< share of spikes that the wide integer membrane, shift leak and all, has otherwise
-  double changed8 = 0;      ///< the same for the int8 membrane
-  double changed16 = 0;     ///< the same for the int16 membrane
+  int bits_seen = 0;       ///< of the potentials before the reset
+  int bits_proven = 0;     ///< that no input can exceed, from weights and fan-in; 0 where no weights stand before
+  double saturated8 = 0;   ///< share of sums that leave an int8 membrane
+  double saturated16 = 0;  ///< share of sums that leave an int16 membrane
+  double retention = 1;    ///< what is left of a potential after a step, as trained
+  int shift = 0;           ///< of the nearest v - v / 2^shift; 0: no leak
+  double changed = 0;      ///< share of spikes that the wide integer membrane, shift leak and all, has otherwise
+  double changed8 = 0;     ///< the same for the int8 membrane
+  double changed16 = 0;    ///< the same for the int16 membrane
 
   [[nodiscard]] double integer_retention() const { return shift == 0 ? 1 : 1 - std::ldexp(1.0, -shift); }
   /// Difference between trained and integer retention.
@@ -69,11 +71,13 @@ struct FixedPoint {
     for (const LayerFixedPoint& l : layers) {
       const std::string layer = "layer " + l.path + ": ";
       if (!l.integer) {
-        all.push_back(layer + "its model has no integer form; that takes one linear state and a reset in the step of the spike");
+        all.push_back(
+            layer + "its model has no integer form; that takes one linear state and a reset in the step of the spike");
         continue;
       }
       if (l.threshold > 32767)
-        all.push_back(layer + "the threshold is " + std::to_string(l.threshold) + " weight steps, beyond int16; take fewer bits for the weights");
+        all.push_back(layer + "the threshold is " + std::to_string(l.threshold) +
+                      " weight steps, beyond int16; take fewer bits for the weights");
       else if (l.threshold > 127)
         all.push_back(layer + "the threshold is " + std::to_string(l.threshold) +
                       " weight steps, beyond int8; take an int16 membrane or fewer bits for the weights");
@@ -82,23 +86,25 @@ struct FixedPoint {
                       std::to_string(images) + " images; potentials take " + std::to_string(l.bits_seen) + " bits");
       else if (l.saturated8 > 0)
         all.push_back(layer + "an int8 membrane saturates in " + percent(l.saturated8) + " of its sums over " +
-                      std::to_string(images) + " images and changes " + percent(l.changed8) + " of the spikes; potentials take " +
-                      std::to_string(l.bits_seen) + " bits, int16 holds " + (l.bits_proven != 0 && l.bits_proven <= 16 ? "them for certain" : "these"));
+                      std::to_string(images) + " images and changes " + percent(l.changed8) +
+                      " of the spikes; potentials take " + std::to_string(l.bits_seen) + " bits, int16 holds " +
+                      (l.bits_proven != 0 && l.bits_proven <= 16 ? "them for certain" : "these"));
       if (l.leak_error() > 0.02)
         all.push_back(layer + "it keeps " + fixed(l.retention, 3) + " of a potential, the nearest shift leak (" +
-                      std::to_string(l.shift) + ") " + fixed(l.integer_retention(), 3) + "; in integers " + percent(l.changed) +
-                      " of the spikes change");
+                      std::to_string(l.shift) + ") " + fixed(l.integer_retention(), 3) + "; in integers " +
+                      percent(l.changed) + " of the spikes change");
     }
     return all;
   }
   friend std::ostream& operator<<(std::ostream& out, const FixedPoint& f) {
-    TextTable table({"layer", "neurons", "T", "weight step", "threshold", "bits seen", "proven", "sat. i8 %", "sat. i16 %",
-                     "retention", "shift", "changed %", "i8 %", "i16 %"});
+    TextTable table({"layer", "neurons", "T", "weight step", "threshold", "bits seen", "proven", "sat. i8 %",
+                     "sat. i16 %", "retention", "shift", "changed %", "i8 %", "i16 %"});
     const auto percent = [](double share) { return fixed(100 * share, 2); };
     for (const LayerFixedPoint& l : f.layers)
       if (l.integer)
-        table.row({l.path, std::to_string(l.neurons), std::to_string(l.steps), fixed(l.unit, 5), std::to_string(l.threshold),
-                   std::to_string(l.bits_seen), l.bits_proven == 0 ? "-" : std::to_string(l.bits_proven), percent(l.saturated8),
+        table.row({l.path, std::to_string(l.neurons), std::to_string(l.steps), fixed(l.unit, 5),
+                   std::to_string(l.threshold), std::to_string(l.bits_seen),
+                   l.bits_proven == 0 ? "-" : std::to_string(l.bits_proven), percent(l.saturated8),
                    percent(l.saturated16), fixed(l.retention, 3), std::to_string(l.shift), percent(l.changed),
                    percent(l.changed8), percent(l.changed16)});
     out << table;
@@ -125,8 +131,10 @@ inline constexpr bool charges_linearly<charge::Relax<Leak, Kind>> = true;
 
 /// Of models that may have one.
 template <class Charge, class Compare, class Reset, class Values>
-std::optional<LinearMembrane> linear_membrane(const neuron::Neuron<Charge, Compare, Reset, timing::SameStep>& model, const Values& values) {
-  if constexpr (!charges_linearly<Charge> || std::is_same_v<Reset, reset::None> || std::is_same_v<Compare, fire::Never>) {
+std::optional<LinearMembrane> linear_membrane(const neuron::Neuron<Charge, Compare, Reset, timing::SameStep>& model,
+                                              const Values& values) {
+  if constexpr (!charges_linearly<Charge> || std::is_same_v<Reset, reset::None> ||
+                std::is_same_v<Compare, fire::Never>) {
     return std::nullopt;
   } else {
     using V = simd::vec<float, simd::scalar>;
@@ -179,7 +187,8 @@ inline IntegerRun run_membrane(const IntegerMembrane& m, const std::vector<std::
   for (std::size_t i = 0; i < x.size(); ++i) {
     std::int64_t& v = state[i % n];
     if (m.shift > 0) v -= v >> m.shift;
-    const std::int64_t current = x[i] + m.drift, sum = v + std::clamp(current, least, most), h = std::clamp(sum, least, most);
+    const std::int64_t current = x[i] + m.drift, sum = v + std::clamp(current, least, most),
+                       h = std::clamp(sum, least, most);
     r.saturated += h != sum || current < least || current > most ? 1 : 0;
     r.low = std::min(r.low, h);
     r.high = std::max(r.high, h);
@@ -208,8 +217,12 @@ inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span
     nearest = error;
     l.shift = shift;
   }
-  IntegerMembrane integer{std::max<std::int64_t>(whole(m.threshold) + (m.strict ? 1 : 0), 1), whole(m.reset_value),
-                          whole(m.initial), whole(m.drift), l.shift, m.soft};
+  IntegerMembrane integer{std::max<std::int64_t>(whole(m.threshold) + (m.strict ? 1 : 0), 1),
+                          whole(m.reset_value),
+                          whole(m.initial),
+                          whole(m.drift),
+                          l.shift,
+                          m.soft};
   l.threshold = integer.threshold;
 
   std::vector<bool> trained(currents.size());
@@ -222,13 +235,16 @@ inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span
     if (trained[i]) v = m.soft ? v - m.threshold : m.reset_value;
     x[i] = whole(m.gain * static_cast<double>(currents[i]));
   }
-  const auto share = [&](std::size_t count) { return currents.empty() ? 0 : static_cast<double>(count) / static_cast<double>(currents.size()); };
+  const auto share = [&](std::size_t count) {
+    return currents.empty() ? 0 : static_cast<double>(count) / static_cast<double>(currents.size());
+  };
   const auto changed = [&](const IntegerRun& r) {
     std::size_t count = 0;
     for (std::size_t i = 0; i < trained.size(); ++i) count += trained[i] != r.spikes[i] ? 1 : 0;
     return share(count);
   };
-  const IntegerRun wide = run_membrane(integer, x, n, 0), narrow = run_membrane(integer, x, n, 8), middle = run_membrane(integer, x, n, 16);
+  const IntegerRun wide = run_membrane(integer, x, n, 0), narrow = run_membrane(integer, x, n, 8),
+                   middle = run_membrane(integer, x, n, 16);
   l.bits_seen = neuron::MembraneBounds{wide.low, wide.high, {}}.bits();
   l.saturated8 = share(narrow.saturated);
   l.saturated16 = share(middle.saturated);
@@ -255,10 +271,10 @@ inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span
 
 }  // namespace detail
 
-/// Runs images [N, C, H, W] once in evaluation mode and looks at every layer of spiking neurons (`Spiking`) as integers:
-/// weights and currents in steps of the largest weight before it, batch normalisation folded in, leaks as shifts. Every
-/// layer is judged on the currents of the trained network, not on what the integers of the layers before it would send.
-/// Bits are proven for the inputs that the batch has. Throws where the images or the options do not fit.
+/// Runs images [N, C, H, W] once in evaluation mode and looks at every layer of spiking neurons (`Spiking`) as
+/// integers: weights and currents in steps of the largest weight before it, batch normalisation folded in, leaks as
+/// shifts. Every layer is judged on the currents of the trained network, not on what the integers of the layers before
+/// it would send. Bits are proven for the inputs that the batch has. Throws where the images or the options do not fit.
 template <class In, class... L>
 FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, const FixedPointOptions& options = {}) {
   using Net = Network<In, L...>;
@@ -271,12 +287,16 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
   typename Net::Cache cache;
   nn::Pass pass;
   pass.threads = options.threads;
-  net.normalization.apply(images.data(), cache.input.get(f.images * Net::input_shape.size()), f.images, Net::input_shape, options.threads);
+  net.normalization.apply(images.data(), cache.input.get(f.images * Net::input_shape.size()), f.images,
+                          Net::input_shape, options.threads);
   cache.logits.resize({f.images, Net::outputs});
   std::optional<detail::Synapses> before;
   net.observe("", cache.input.data(), cache.logits.data(), f.images, cache.layers, pass,
               [&](const std::string& path, auto& layer, std::span<const float> input) {
-                if constexpr (requires { layer.weighted; layer.weight; }) {
+                if constexpr (requires {
+                                layer.weighted;
+                                layer.weight;
+                              }) {
                   before.emplace();
                   before->weight.assign(layer.weight.span().begin(), layer.weight.span().end());
                   const std::size_t outputs = layer.weight.extent(0);
@@ -287,14 +307,20 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                     before->low = std::min(before->low, x);
                     before->high = std::max(before->high, x);
                   }
-                } else if constexpr (requires { layer.running_var; layer.gamma; }) {
+                } else if constexpr (requires {
+                                       layer.running_var;
+                                       layer.gamma;
+                                     }) {
                   if (!before || before->bias.size() != layer.gamma.size()) return before.reset();
                   for (std::size_t o = 0; o < layer.gamma.size(); ++o) {
                     const float scale = layer.gamma[o] / std::sqrt(layer.running_var[o] + layer.eps);
                     for (std::size_t k = 0; k < before->fan_in; ++k) before->weight[o * before->fan_in + k] *= scale;
                     before->bias[o] = (before->bias[o] - layer.running_mean[o]) * scale + layer.beta[o];
                   }
-                } else if constexpr (requires { layer.surrogate; layer.model; }) {
+                } else if constexpr (requires {
+                                       layer.surrogate;
+                                       layer.model;
+                                     }) {
                   LayerFixedPoint l;
                   l.path = path.substr(0, path.size() - 1);
                   l.neurons = layer.in.size();
@@ -304,7 +330,8 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                   if constexpr (requires { detail::linear_membrane(layer.model, layer.model.parameters()); })
                     m = detail::linear_membrane(layer.model, layer.model.parameters());
                   l.integer = m && m->threshold > 0;
-                  if (l.integer) detail::integer_layer(l, *m, input, n, before ? &*before : nullptr, options.weight_bits);
+                  if (l.integer)
+                    detail::integer_layer(l, *m, input, n, before ? &*before : nullptr, options.weight_bits);
                   f.layers.push_back(std::move(l));
                   before.reset();
                 } else {

@@ -118,7 +118,8 @@ SPIQ_INLINE narrow<T, sse2> shift_right(narrow<T, sse2> a, int count) {
   } else {
     // No shift of bytes: those of a + 128, which has no sign, without the bits of the neighbour; 2^count divides 128.
     const __m128i high = _mm_set1_epi8(std::numeric_limits<std::int8_t>::min());
-    const __m128i moved = _mm_and_si128(_mm_srl_epi16(_mm_xor_si128(a.v, high), n), _mm_set1_epi8(static_cast<char>(255 >> count)));
+    const __m128i moved =
+        _mm_and_si128(_mm_srl_epi16(_mm_xor_si128(a.v, high), n), _mm_set1_epi8(static_cast<char>(255 >> count)));
     return {_mm_sub_epi8(moved, _mm_set1_epi8(static_cast<char>(128 >> count)))};
   }
 }
@@ -172,7 +173,8 @@ SPIQ_INLINE narrow<T, avx2> shift_right(narrow<T, avx2> a, int count) {
     return {_mm256_sra_epi16(a.v, n)};
   } else {
     const __m256i high = _mm256_set1_epi8(std::numeric_limits<std::int8_t>::min());
-    const __m256i moved = _mm256_and_si256(_mm256_srl_epi16(_mm256_xor_si256(a.v, high), n), _mm256_set1_epi8(static_cast<char>(255 >> count)));
+    const __m256i moved = _mm256_and_si256(_mm256_srl_epi16(_mm256_xor_si256(a.v, high), n),
+                                           _mm256_set1_epi8(static_cast<char>(255 >> count)));
     return {_mm256_sub_epi8(moved, _mm256_set1_epi8(static_cast<char>(128 >> count)))};
   }
 }
@@ -225,7 +227,8 @@ SPIQ_INLINE narrow<T, avx512> shift_right(narrow<T, avx512> a, int count) {
     return {_mm512_sra_epi16(a.v, n)};
   } else {
     const __m512i high = _mm512_set1_epi8(std::numeric_limits<std::int8_t>::min());
-    const __m512i moved = _mm512_and_si512(_mm512_srl_epi16(_mm512_xor_si512(a.v, high), n), _mm512_set1_epi8(static_cast<char>(255 >> count)));
+    const __m512i moved = _mm512_and_si512(_mm512_srl_epi16(_mm512_xor_si512(a.v, high), n),
+                                           _mm512_set1_epi8(static_cast<char>(255 >> count)));
     return {_mm512_sub_epi8(moved, _mm512_set1_epi8(static_cast<char>(128 >> count)))};
   }
 }
