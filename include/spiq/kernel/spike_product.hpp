@@ -21,9 +21,10 @@ namespace kernel {
 /// How sums over spikes are formed: over all inputs, or over those that spiked.
 enum class SpikeSums { dense, events };
 
-/// Share of spikes below which events are faster than dense tiles with f32 weights; measured on 512 inputs and outputs.
+/// Share of spikes below which events are faster than dense tiles of f32 weights: where `event_conv3x3` of the benchmarks
+/// meets `spiq_dense_f32` (linear maps gain a little longer).
 template <class Arch>
-inline constexpr double event_crossover = 0.4;
+inline constexpr double event_crossover = 0.35;
 
 /// f32 weights as DenseF32, and sums over spikes by events where `sums` says so: both read the same packed weights. A
 /// convolution has the same bits either way; a linear map adds in another order.
@@ -48,18 +49,19 @@ struct SpikesF32 {
   [[nodiscard]] std::size_t packed_bytes() const { return dense.packed_bytes(); }
   /// Whether events can be walked: not through groups, whose packed weights hold no row per input.
   [[nodiscard]] bool walks_events() const { return geometry().groups == 1; }
-  /// The product that runs on spikes.
+  /// The product that spikes meet.
   [[nodiscard]] const char* label() const { return sums == SpikeSums::events && walks_events() ? "event_f32" : dense.name; }
 
+  /// With room for events if `sums` says so by now; without it, sums stay dense.
   [[nodiscard]] Scratch scratch(int steps) const {
     Scratch s{dense.scratch(steps), {}};
-    if (walks_events()) s.events = EventConv<Arch, ElementF32>(geometry(), steps).scratch();
+    if (sums == SpikeSums::events && walks_events()) s.events = EventConv<Arch, ElementF32>(geometry(), steps).scratch();
     return s;
   }
   template <class P, class Sink>
   void run(const Buffer<P>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
     if constexpr (std::is_same_v<P, packing::by_channel>) {
-      if (sums == SpikeSums::events && walks_events()) {
+      if (sums == SpikeSums::events && !scratch.events.row_starts.empty()) {
         SPIQ_ASSERT(in.shape == geometry().in && 0 <= first && first <= last && in.holds(last));
         const auto unlimited = [](std::size_t) { return std::numeric_limits<int>::max(); };
         EventConv<Arch, ElementF32>(geometry(), in.steps)

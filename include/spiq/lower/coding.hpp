@@ -4,6 +4,7 @@
 
 #include <spiq/exec/activate.hpp>
 #include <spiq/exec/network.hpp>
+#include <spiq/kernel/spike_product.hpp>
 #include <spiq/lower/context.hpp>
 #include <spiq/lower/fold.hpp>
 #include <spiq/lower/target.hpp>
@@ -66,6 +67,12 @@ struct F32Numbers {
     return {exec::PerChannel<float>(std::vector<float>(initial.size(), static_cast<float>(theta)), 1.0F),
             exec::PerChannel<float>(initial, 0.0F), levels};
   }
+};
+
+/// f32 where layers send spikes: products that can walk them, see exec/choose_sums.hpp.
+struct SpikeF32Numbers : F32Numbers {
+  template <class Arch>
+  using product = kernel::SpikesF32<Arch>;
 };
 
 /// Exact: integers of the units chosen per channel; thresholds are even.
@@ -176,7 +183,7 @@ struct Coding<target::Exact> {
 
 template <>
 struct Coding<target::Spiking<conversion::Qcfs>> {
-  using numbers = F32Numbers;
+  using numbers = SpikeF32Numbers;
   using output = signal::discrete;
   using target_type = target::Spiking<conversion::Qcfs>;
   static constexpr bool bias_once = false;
@@ -216,7 +223,7 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
 
 template <>
 struct Coding<target::Spiking<conversion::Trained>> {
-  using numbers = F32Numbers;
+  using numbers = SpikeF32Numbers;
   using output = signal::discrete;
   using target_type = target::Spiking<conversion::Trained>;
   static constexpr bool bias_once = false;
