@@ -255,6 +255,9 @@ struct Coding<target::Spiking<conversion::Trained>> {
   }
 };
 
+template <class T>
+struct Coding<target::MergedPools<T>> : Coding<T> {};
+
 template <class Arithmetic, class Form>
 struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
   using numbers = numbers_of<Arithmetic>;
