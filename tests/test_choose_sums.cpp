@@ -15,10 +15,11 @@ using namespace spiq_test;
 namespace {
 
 using Model = presets::SpikingJellyLif<>;
-using Net = Network<Input<9, 8, 2>, Conv2d<20, 3>,
-                    OverTime<Seq<Spiking<Model>, Conv2d<70, 3, Stride<2>>, Spiking<Model>,
-                                 Residual<Seq<Conv2d<70, 3>>>, Spiking<Model>, AvgPool<2>, Conv2d<24, 1>, Spiking<Model>,
-                                 Flatten, Linear<30>, Spiking<Model>, Linear<7>>, Steps<5>>>;
+using Net = Network<
+    Input<9, 8, 2>, Conv2d<20, 3>,
+    OverTime<Seq<Spiking<Model>, Conv2d<70, 3, Stride<2>>, Spiking<Model>, Residual<Seq<Conv2d<70, 3>>>, Spiking<Model>,
+                 AvgPool<2>, Conv2d<24, 1>, Spiking<Model>, Flatten, Linear<30>, Spiking<Model>, Linear<7>>,
+             Steps<5>>>;
 using Converted = Network<Input<8, 8, 1>, Conv2d<16, 3>, Qcfs<4>, Conv2d<33, 3>, Qcfs<4>, Flatten, Linear<5>>;
 
 // Weights k / 64: sums of spikes are exact in any order.
@@ -52,7 +53,8 @@ std::vector<std::vector<std::uint64_t>> spikes(const Network& network, const Ten
   std::vector<std::vector<std::uint64_t>> all;
   session.visit([&](const auto&, const auto&, const auto& own) {
     if constexpr (std::is_same_v<std::remove_cvref_t<decltype(own.out)>, Buffer<packing::by_channel>>)
-      all.emplace_back(own.out.data.begin(), own.out.data.begin() + static_cast<std::ptrdiff_t>(own.out.rows() * own.out.stride));
+      all.emplace_back(own.out.data.begin(),
+                       own.out.data.begin() + static_cast<std::ptrdiff_t>(own.out.rows() * own.out.stride));
   });
   return all;
 }
@@ -113,7 +115,8 @@ TEST_CASE("the density of a calibration batch decides, layer by layer, and the r
   CHECK(rows[2].density == density(1, 5 * 4 * 70));
   CHECK(rows[6].density == density(3, 2 * 2 * 24));
   CHECK(rows[7].density == density(4, 30));
-  for (const std::size_t other : {std::size_t{0}, std::size_t{3}, std::size_t{4}, std::size_t{5}}) CHECK(rows[other].density < 0);
+  for (const std::size_t other : {std::size_t{0}, std::size_t{3}, std::size_t{4}, std::size_t{5}})
+    CHECK(rows[other].density < 0);
   for (const std::size_t row : {std::size_t{1}, std::size_t{2}, std::size_t{6}, std::size_t{7}})
     CHECK(rows[row].product == (rows[row].density < kernel::event_crossover<simd::best> ? "event_f32" : "dense_f32"));
 

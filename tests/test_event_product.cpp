@@ -70,7 +70,8 @@ TEMPLATE_LIST_TEST_CASE("int16 sums are proved, or int32 takes over in time", "[
   CHECK_THROWS_AS(Product::pack(wrong.weights), Error);
   wrong.weights.weight[7] = std::nanf("");
   CHECK_THROWS_AS(Product::pack(wrong.weights), Error);
-  CHECK_THROWS_AS(Product::pack(spike_problem(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5, 10).weights), Error);
+  CHECK_THROWS_AS(Product::pack(spike_problem(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5, 10).weights),
+                  Error);
 }
 
 TEMPLATE_LIST_TEST_CASE("events and dense tiles give a convolution the same bits", "[events]", spiq_test::Backends) {

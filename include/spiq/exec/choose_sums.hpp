@@ -51,7 +51,8 @@ void use_sums(Network& network, kernel::SpikeSums sums) {
 template <class Network>
 void choose_sums(Network& network, const Tensor<float>& images, double crossover = -1) {
   network.input.check(images.extents());
-  const std::size_t count = images.extent(0), batch = std::min<std::size_t>(count, 16), size = network.input.shape.size();
+  const std::size_t count = images.extent(0), batch = std::min<std::size_t>(count, 16),
+                    size = network.input.shape.size();
   if (count == 0) SPIQ_THROW("images to measure the density of spikes", "at least 1", "0");
   std::vector<std::size_t> spikes, neurons;  // of the layers in order, those that read no spikes too
   {

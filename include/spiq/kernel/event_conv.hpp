@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -58,7 +57,8 @@ SPIQ_INLINE void add_row(V (&sum)[NV], const Lane* weights, std::uint32_t row) n
 }
 /// Adds the rows of two lists to two sums, each in the order of its list: two chains of additions side by side.
 template <class V, int NV, class Lane>
-SPIQ_INLINE void add_rows(V (&a)[NV], V (&b)[NV], const Lane* weights, const RowList& to_a, const RowList& to_b) noexcept {
+SPIQ_INLINE void add_rows(V (&a)[NV], V (&b)[NV], const Lane* weights, const RowList& to_a,
+                          const RowList& to_b) noexcept {
   const std::size_t both = std::min(to_a.count, to_b.count);
   for (std::size_t i = 0; i < both; ++i) {
     add_row(a, weights, to_a.rows[i]);
@@ -79,7 +79,8 @@ struct RowSums<Arch, ElementF32> {
 
   /// In the order of the lists, which is that of the dense tiles: convolutions get the same bits either way.
   template <int N>
-  static SPIQ_INLINE void add(sum (&a)[N], sum (&b)[N], const float* weights, RowList to_a, RowList to_b, int) noexcept {
+  static SPIQ_INLINE void add(sum (&a)[N], sum (&b)[N], const float* weights, RowList to_a, RowList to_b,
+                              int) noexcept {
     SPIQ_UNROLL
     for (int v = 0; v < N; ++v) a[v] = b[v] = sum::zero();
     add_rows(a, b, weights, to_a, to_b);
@@ -103,7 +104,8 @@ struct RowSums<Arch, ElementRowS16> {
       narrow part_a[NV], part_b[NV];
       SPIQ_UNROLL
       for (int v = 0; v < NV; ++v) part_a[v] = part_b[v] = narrow::zero();
-      add_rows(part_a, part_b, weights, to_a.take(static_cast<std::size_t>(limit)), to_b.take(static_cast<std::size_t>(limit)));
+      add_rows(part_a, part_b, weights, to_a.take(static_cast<std::size_t>(limit)),
+               to_b.take(static_cast<std::size_t>(limit)));
       widen(a, part_a);
       widen(b, part_b);
     } while ((to_a.count | to_b.count) != 0);
@@ -124,10 +126,10 @@ private:
 
 /// Memory of one worker of an event-driven product.
 struct EventScratch {
-  AlignedVector<std::uint32_t> spikes;       ///< channels that spike, input row by input row
-  std::vector<std::size_t> spike_starts;     ///< [input rows of a sample + 1]
-  AlignedVector<std::uint32_t> rows;         ///< rows of weights to add, output row by output row
-  std::vector<std::size_t> row_starts;       ///< [output rows together + 1]
+  AlignedVector<std::uint32_t> spikes;    ///< channels that spike, input row by input row
+  std::vector<std::size_t> spike_starts;  ///< [input rows of a sample + 1]
+  AlignedVector<std::uint32_t> rows;      ///< rows of weights to add, output row by output row
+  std::vector<std::size_t> row_starts;    ///< [output rows together + 1]
 };
 
 /// Walks the spikes of a packed convolution. `Weights` is a PackedWeights of groups 1.
@@ -188,7 +190,7 @@ private:
   using Vec = typename Sums::sum;
   static constexpr int most = TileShape<Arch>::vectors;
   static constexpr int tile_rows = 8;
-  static constexpr std::size_t slack = 64;            // lists are written in whole vectors
+  static constexpr std::size_t slack = 64;             // lists are written in whole vectors
   static constexpr std::size_t kept_spikes = 1 << 16;  // what is listed at once beyond the longest line
   static constexpr std::size_t kept_rows = 4096;
   template <int NV>
@@ -208,7 +210,8 @@ private:
   };
 
   [[nodiscard]] bool pointwise() const noexcept {
-    return g_.kernel_h == 1 && g_.kernel_w == 1 && g_.stride_h == 1 && g_.stride_w == 1 && g_.pad_h == 0 && g_.pad_w == 0;
+    return g_.kernel_h == 1 && g_.kernel_w == 1 && g_.stride_h == 1 && g_.stride_w == 1 && g_.pad_h == 0 &&
+           g_.pad_w == 0;
   }
 
   // Channels that spike in one input row, appended at `to`; returns the end.
@@ -248,7 +251,8 @@ private:
       }
   }
   // Rows of weights that one output adds: those of the spikes under all its real taps.
-  SPIQ_INLINE std::uint32_t* list_taps(const EventScratch& s, int y, int x, std::size_t step, std::uint32_t* to) const noexcept {
+  SPIQ_INLINE std::uint32_t* list_taps(const EventScratch& s, int y, int x, std::size_t step,
+                                       std::uint32_t* to) const noexcept {
     using I = typename simd::traits<Arch>::i32;
     for (int ky = 0; ky < g_.kernel_h; ++ky) {
       const int iy = y + ky * g_.dilation_h;
@@ -256,7 +260,10 @@ private:
       for (int kx = 0; kx < g_.kernel_w; ++kx) {
         const int ix = x + kx * g_.dilation_w;
         if (ix < 0 || ix >= g_.in.width) continue;
-        const std::size_t row = (static_cast<std::size_t>(iy) * static_cast<std::size_t>(g_.in.width) + static_cast<std::size_t>(ix)) * steps_ + step;
+        const std::size_t row =
+            (static_cast<std::size_t>(iy) * static_cast<std::size_t>(g_.in.width) + static_cast<std::size_t>(ix)) *
+                steps_ +
+            step;
         const std::size_t from = s.spike_starts[row], count = s.spike_starts[row + 1] - from;
         const I tap = I::broadcast((ky * g_.kernel_w + kx) * g_.in.channels);
         for (std::size_t i = 0; i < count; i += static_cast<std::size_t>(I::width))
@@ -284,15 +291,16 @@ private:
         };
         for (std::size_t i = 0; i < tile_rows; i += 2) {
           Vec a[NV * Sums::sums], b[NV * Sums::sums];
-          Sums::add(a, b, lanes, i < real ? list(i) : detail::RowList{}, i + 1 < real ? list(i + 1) : detail::RowList{}, limit);
+          Sums::add(a, b, lanes, i < real ? list(i) : detail::RowList{}, i + 1 < real ? list(i + 1) : detail::RowList{},
+                    limit);
           SPIQ_UNROLL
           for (int v = 0; v < NV * Sums::sums; ++v) {
             tile[i][v] = a[v];
             tile[i + 1][v] = b[v];
           }
         }
-        call.emit[NV == most ? 2 : NV - 1](call.sink, &tile,
-                                          TileAt{first_row + r, static_cast<int>(real), block.channel, block.channels});
+        call.emit[NV == most ? 2 : NV - 1](
+            call.sink, &tile, TileAt{first_row + r, static_cast<int>(real), block.channel, block.channels});
       }
   }
 

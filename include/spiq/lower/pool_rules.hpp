@@ -80,25 +80,30 @@ struct MergedAxis {
   int kernel, stride, pad;
   MergedAxis(int n, int pool, int pool_stride, int pool_pad, int k, int stride_, int pad_, int dilation,
              const std::string& path)
-      : kernel((k - 1) * dilation * pool_stride + pool), stride(stride_ * pool_stride), pad(pad_ * pool_stride + pool_pad) {
+      : kernel((k - 1) * dilation * pool_stride + pool),
+        stride(stride_ * pool_stride),
+        pad(pad_ * pool_stride + pool_pad) {
     const int pooled = (n + 2 * pool_pad - pool) / pool_stride + 1;
     if (pad_ > 0 && (pooled * pool_stride - pool_pad < n || pool > pool_stride + pool_pad))
       SPIQ_THROW("layer " + path + ": average pool merged into a padded convolution",
                  "a map that pooling windows side by side cover without a rest",
-                 std::to_string(n) + " pixels, windows of " + std::to_string(pool) + " every " + std::to_string(pool_stride));
+                 std::to_string(n) + " pixels, windows of " + std::to_string(pool) + " every " +
+                     std::to_string(pool_stride));
   }
 };
 
-/// An average pool and the layer behind it as that layer with its weights spread over the windows: 2x2 pooling and a 3x3
-/// convolution are a 6x6 convolution of stride 2 with a quarter of the weights. No sum of spikes has to fit in a byte.
+/// An average pool and the layer behind it as that layer with its weights spread over the windows: 2x2 pooling and a
+/// 3x3 convolution are a 6x6 convolution of stride 2 with a quarter of the weights. No sum of spikes has to fit a byte.
 inline kernel::FoldedWeights fold_pooled(const kernel::PoolGeometry& pool, const nn::Weighted& layer,
                                          const BatchNorm* norm, const Context& c, const std::string& path) {
   Context pooled = c;
   pooled.shape = pool.out();
   const kernel::FoldedWeights one = fold(layer, norm, pooled, path);
   const kernel::ConvGeometry& g = one.geometry;
-  const MergedAxis y(pool.in.height, pool.kernel_h, pool.stride_h, pool.pad_h, g.kernel_h, g.stride_h, g.pad_h, g.dilation_h, path);
-  const MergedAxis x(pool.in.width, pool.kernel_w, pool.stride_w, pool.pad_w, g.kernel_w, g.stride_w, g.pad_w, g.dilation_w, path);
+  const MergedAxis y(pool.in.height, pool.kernel_h, pool.stride_h, pool.pad_h, g.kernel_h, g.stride_h, g.pad_h,
+                     g.dilation_h, path);
+  const MergedAxis x(pool.in.width, pool.kernel_w, pool.stride_w, pool.pad_w, g.kernel_w, g.stride_w, g.pad_w,
+                     g.dilation_w, path);
   kernel::FoldedWeights spread = one;
   spread.geometry.in = c.shape;
   spread.geometry.kernel_h = y.kernel;
@@ -110,13 +115,15 @@ inline kernel::FoldedWeights fold_pooled(const kernel::PoolGeometry& pool, const
   spread.geometry.dilation_h = spread.geometry.dilation_w = 1;
   spread.weight.assign(spread.geometry.weight_count(), 0.0F);
   const auto window = static_cast<float>(pool.kernel_h * pool.kernel_w);
-  const std::size_t taps = static_cast<std::size_t>(g.kernel_h * g.kernel_w), merged = static_cast<std::size_t>(y.kernel * x.kernel);
+  const auto taps = static_cast<std::size_t>(g.kernel_h * g.kernel_w);
+  const auto merged = static_cast<std::size_t>(y.kernel * x.kernel);
   for (std::size_t i = 0; i < one.weight.size(); ++i) {
     const int ky = static_cast<int>(i % taps) / g.kernel_w * g.dilation_h * pool.stride_h;
     const int kx = static_cast<int>(i % taps) % g.kernel_w * g.dilation_w * pool.stride_w;
     for (int py = 0; py < pool.kernel_h; ++py)
       for (int px = 0; px < pool.kernel_w; ++px)
-        spread.weight[i / taps * merged + static_cast<std::size_t>((ky + py) * x.kernel + kx + px)] += one.weight[i] / window;
+        spread.weight[i / taps * merged + static_cast<std::size_t>((ky + py) * x.kernel + kx + px)] +=
+            one.weight[i] / window;
   }
   return spread;
 }
