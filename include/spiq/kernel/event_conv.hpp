@@ -126,7 +126,7 @@ private:
 
 /// Memory of one worker of an event-driven product.
 struct EventScratch {
-  AlignedVector<std::uint32_t> spikes;    ///< channels that spike, input row by input row
+  AlignedVector<std::uint32_t> spikes;    ///< pixel x channels + channel, by line and step
   std::vector<std::size_t> spike_starts;  ///< [input rows of a sample + 1]
   AlignedVector<std::uint32_t> rows;      ///< rows of weights to add, output row by output row
   std::vector<std::size_t> row_starts;    ///< [output rows together + 1]
@@ -214,12 +214,12 @@ private:
            g_.pad_w == 0;
   }
 
-  // Channels that spike in one input row, appended at `to`; returns the end.
-  std::uint32_t* list_row(const std::uint64_t* words, std::uint32_t* to) const noexcept {
+  // `first` + the channels that spike in one input row, appended at `to`; returns the end.
+  std::uint32_t* list_row(const std::uint64_t* words, int first, std::uint32_t* to) const noexcept {
     for (int c = 0; c < g_.in.channels; c += 64) {
       const int channels = std::min(64, g_.in.channels - c);
       const std::uint64_t word = words[c / 64] & (~std::uint64_t{0} >> (64 - channels));
-      to += simd::list_bits<Arch>(word, static_cast<std::uint32_t>(c), to);
+      to += simd::list_bits<Arch>(word, static_cast<std::uint32_t>(first + c), to);
     }
     return to;
   }
@@ -227,22 +227,28 @@ private:
     EventScratch& s = *call.scratch;
     const Buffer<packing::by_channel>& in = *call.in;
     const std::size_t sample = line / lines_, in_rows = g_.in.pixels() * steps_;
+    const auto in_w = static_cast<std::size_t>(g_.in.width);
     std::uint32_t* to = s.rows.data() + s.row_starts[row];
     if (pointwise()) {
       for (std::size_t r = 0; r < in_rows; ++r) {
-        to = list_row(in.row(sample * in_rows + r), to);
+        to = list_row(in.row(sample * in_rows + r), 0, to);
         s.row_starts[++row] = static_cast<std::size_t>(to - s.rows.data());
       }
       return;
     }
     const int oy = static_cast<int>(line % lines_);
     if (row == 0 || oy == 0) {  // the lists may be those of another sample
+      // Pixels of a line and step follow one another and are numbered through: horizontal taps are one run then.
       std::uint32_t* at = s.spikes.data();
+      std::size_t listed = 0;
       s.spike_starts[0] = 0;
-      for (std::size_t r = 0; r < in_rows; ++r) {
-        at = list_row(in.row(sample * in_rows + r), at);
-        s.spike_starts[r + 1] = static_cast<std::size_t>(at - s.spikes.data());
-      }
+      for (std::size_t y = 0; y < static_cast<std::size_t>(g_.in.height); ++y)
+        for (std::size_t t = 0; t < steps_; ++t)
+          for (std::size_t x = 0; x < in_w; ++x) {
+            const std::uint64_t* const words = in.row(sample * in_rows + (y * in_w + x) * steps_ + t);
+            at = list_row(words, static_cast<int>(x) * g_.in.channels, at);
+            s.spike_starts[++listed] = static_cast<std::size_t>(at - s.spikes.data());
+          }
     }
     for (int ox = 0; ox < g_.out_w(); ++ox)
       for (std::size_t t = 0; t < steps_; ++t) {
@@ -254,20 +260,21 @@ private:
   SPIQ_INLINE std::uint32_t* list_taps(const EventScratch& s, int y, int x, std::size_t step,
                                        std::uint32_t* to) const noexcept {
     using I = typename simd::traits<Arch>::i32;
+    const int run = g_.dilation_w == 1 ? g_.kernel_w : 1;
     for (int ky = 0; ky < g_.kernel_h; ++ky) {
       const int iy = y + ky * g_.dilation_h;
       if (iy < 0 || iy >= g_.in.height) continue;
-      for (int kx = 0; kx < g_.kernel_w; ++kx) {
-        const int ix = x + kx * g_.dilation_w;
-        if (ix < 0 || ix >= g_.in.width) continue;
-        const std::size_t row =
-            (static_cast<std::size_t>(iy) * static_cast<std::size_t>(g_.in.width) + static_cast<std::size_t>(ix)) *
-                steps_ +
-            step;
-        const std::size_t from = s.spike_starts[row], count = s.spike_starts[row + 1] - from;
-        const I tap = I::broadcast((ky * g_.kernel_w + kx) * g_.in.channels);
+      const std::size_t* const starts = s.spike_starts.data() + (static_cast<std::size_t>(iy) * steps_ + step) *
+                                                                    static_cast<std::size_t>(g_.in.width);
+      for (int kx = 0; kx < g_.kernel_w; kx += run) {
+        const int first = x + kx * g_.dilation_w;
+        const int left = std::max(first, 0), right = std::min(first + run, g_.in.width);
+        if (left >= right) continue;
+        const std::uint32_t* const from = s.spikes.data() + starts[left];
+        const std::size_t count = starts[right] - starts[left];
+        const I tap = I::broadcast((ky * g_.kernel_w + kx - first) * g_.in.channels);
         for (std::size_t i = 0; i < count; i += static_cast<std::size_t>(I::width))
-          (I::load(reinterpret_cast<const std::int32_t*>(s.spikes.data() + from + i)) + tap)
+          (I::load(reinterpret_cast<const std::int32_t*>(from + i)) + tap)
               .store(reinterpret_cast<std::int32_t*>(to + i));
         to += count;
       }
