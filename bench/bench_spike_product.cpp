@@ -2,8 +2,8 @@
 // multiply-adds that a dense product would do, so that rows compare across densities; the bound of an event-driven one
 // is what it reads of its weights, at the rate of the first cache, the others' the peak of their instruction.
 //
-// Peers: dense products of floats of the same size, as those of spikes that were expanded beforehand; what the floats are
-// does not matter to their time.
+// Peers: dense products of floats of the same size, as those of spikes that were expanded beforehand; what the floats
+// are does not matter to their time.
 #include "harness.hpp"
 #include "peers.hpp"
 
@@ -33,14 +33,17 @@ struct Problem {
     weights.bias.resize(static_cast<std::size_t>(g.out_channels));
     weights.unit.assign(static_cast<std::size_t>(g.out_channels), 1.0);
     weights.weight.resize(g.weight_count());
-    for (float& w : weights.weight) w = static_cast<float>(static_cast<int>(rng.below(static_cast<std::uint32_t>(2 * limit + 1))) - limit);
+    for (float& w : weights.weight)
+      w = static_cast<float>(static_cast<int>(rng.below(static_cast<std::uint32_t>(2 * limit + 1))) - limit);
     in.allocate(g.in, samples, 1);
     for (std::size_t r = 0; r < in.rows(); ++r)
       for (int c = 0; c < g.in.channels; ++c)
         if (rng.uniform(0.0F, 1.0F) < static_cast<float>(density)) in.row(r)[c / 64] |= std::uint64_t{1} << (c % 64);
     out.resize(rows() * channels() + 64);
   }
-  [[nodiscard]] std::size_t rows() const { return static_cast<std::size_t>(in.samples) * weights.geometry.out().pixels(); }
+  [[nodiscard]] std::size_t rows() const {
+    return static_cast<std::size_t>(in.samples) * weights.geometry.out().pixels();
+  }
   [[nodiscard]] std::size_t channels() const { return static_cast<std::size_t>(weights.geometry.out_channels); }
 
   // Worst difference to plain sums, of every 37th row.
@@ -119,7 +122,8 @@ void add_events(bench::Suite& suite, const bench::Row& base, const char* impleme
   row.items = base.flops;
   row.item = "OP";
   row.flops = 0;
-  row.bytes = static_cast<double>(samples) * static_cast<double>(g.macs()) * density * static_cast<double>(weight_bytes);
+  row.bytes =
+      static_cast<double>(samples) * static_cast<double>(g.macs()) * density * static_cast<double>(weight_bytes);
   row.working_set = 16384;
   row.exact = true;
   row.prepare = [=] {
@@ -128,7 +132,8 @@ void add_events(bench::Suite& suite, const bench::Row& base, const char* impleme
   };
   suite.add(std::move(row));
 }
-void add_events(bench::Suite& suite, const bench::Row& base, const kernel::ConvGeometry& g, int samples, double density) {
+void add_events(bench::Suite& suite, const bench::Row& base, const kernel::ConvGeometry& g, int samples,
+                double density) {
   using F32 = kernel::SpikesF32<Best>;
   add_events<F32>(suite, base, "spiq_f32", g, samples, density, 4, [](const kernel::FoldedWeights& w) {
     auto product = F32::pack(w);
@@ -173,10 +178,12 @@ SPIQ_BENCH(event_conv) {
     g.kernel_h = g.kernel_w = 3;
     g.pad_h = g.pad_w = 1;
     for (const double density : {0.1, 0.2, 0.3, 0.4}) {
-      const std::string shape = std::to_string(samples) + "x" + std::to_string(size) + "x" + std::to_string(size) + "x" + std::to_string(channels);
+      const std::string shape = std::to_string(samples) + "x" + std::to_string(size) + "x" + std::to_string(size) +
+                                "x" + std::to_string(channels);
       const bench::Row base = base_row("event_conv3x3", with_density(shape, density), g, samples);
       add_events(suite, base, g, samples, density);
-      if (density == 0.1) bench::add_conv_peers(suite, base, g, static_cast<std::size_t>(samples), bench::Pass::forward);
+      if (density == 0.1)
+        bench::add_conv_peers(suite, base, g, static_cast<std::size_t>(samples), bench::Pass::forward);
     }
   }
 }

@@ -96,7 +96,8 @@ enum class Peak {
 /// Independent chains of the instruction: more than latency times pipes. Instructions that overwrite their accumulator
 /// get fewer: with more of them g++ copies registers, and it is the copies that are measured.
 template <class Arch, Peak P>
-inline constexpr int peak_chains = P != Peak::s16 && P != Peak::s8 && spiq::simd::traits<Arch>::registers >= 32 ? 24 : 12;
+inline constexpr int peak_chains =
+    P != Peak::s16 && P != Peak::s8 && spiq::simd::traits<Arch>::registers >= 32 ? 24 : 12;
 
 /// Operations of one call of `peak_loop<Arch, P>(iterations)`.
 template <class Arch, Peak P>
@@ -259,7 +260,11 @@ public:
   /// Operations per nanosecond on one thread. It follows the clock frequency: it is that of the last few hundred probes.
   [[nodiscard]] double peak(Peak kind) const {
     const double f32 = peak_operations<spiq::simd::best, Peak::f32>(iterations) / quick_probe_;
-    return f32 * (kind == Peak::s16 ? s16_ratio_ : kind == Peak::s8 ? s8_ratio_ : kind == Peak::bf16 ? bf16_ratio_ : 1.0);
+    const double to_f32 = kind == Peak::s16    ? s16_ratio_
+                          : kind == Peak::s8   ? s8_ratio_
+                          : kind == Peak::bf16 ? bf16_ratio_
+                                               : 1.0;
+    return f32 * to_f32;
   }
   /// Bytes per nanosecond on one thread.
   double bandwidth(double working_set, Traffic traffic) {

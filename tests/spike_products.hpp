@@ -47,7 +47,8 @@ inline SpikeProblem spike_problem(const kernel::ConvGeometry& g, int samples, in
   p.spikes.allocate(g.in, samples, steps);
   for (std::size_t r = 0; r < p.spikes.rows(); ++r)
     for (int c = 0; c < g.in.channels; ++c)
-      if (rng.uniform(0.0F, 1.0F) < static_cast<float>(density)) p.spikes.row(r)[c / 64] |= std::uint64_t{1} << (c % 64);
+      if (rng.uniform(0.0F, 1.0F) < static_cast<float>(density))
+        p.spikes.row(r)[c / 64] |= std::uint64_t{1} << (c % 64);
   return p;
 }
 
@@ -70,11 +71,13 @@ std::vector<double> plain_sums(const SpikeProblem& p, int first, int last, const
             for (int c = 0; c < g.group_in(); ++c)
               for (int ky = 0; ky < g.kernel_h; ++ky)
                 for (int kx = 0; kx < g.kernel_w; ++kx) {
-                  const int iy = y * g.stride_h - g.pad_h + ky * g.dilation_h, ix = x * g.stride_w - g.pad_w + kx * g.dilation_w;
+                  const int iy = y * g.stride_h - g.pad_h + ky * g.dilation_h,
+                            ix = x * g.stride_w - g.pad_w + kx * g.dilation_w;
                   if (iy < 0 || ix < 0 || iy >= g.in.height || ix >= g.in.width) continue;
                   const auto row = static_cast<std::size_t>(((n * g.in.height + iy) * g.in.width + ix) * in.steps + t);
                   if (spike_at(in, row, o / g.group_out() * g.group_in() + c) != 0)
-                    sum += weight(static_cast<std::size_t>(((o * g.group_in() + c) * g.kernel_h + ky) * g.kernel_w + kx));
+                    sum +=
+                        weight(static_cast<std::size_t>(((o * g.group_in() + c) * g.kernel_h + ky) * g.kernel_w + kx));
                 }
             z.push_back(sum);
           }
@@ -107,7 +110,8 @@ struct NotingSink {
       for (int c = 0; c < at.channels; ++c) {
         lane lanes[static_cast<std::size_t>(V::width)];
         acc[r][c / V::width].store(lanes);
-        const std::size_t i = (at.row - first_row + static_cast<std::size_t>(r)) * channels + static_cast<std::size_t>(at.channel + c);
+        const std::size_t i =
+            (at.row - first_row + static_cast<std::size_t>(r)) * channels + static_cast<std::size_t>(at.channel + c);
         if (i >= sums.size()) {
           ordered = false;
           continue;
@@ -120,7 +124,8 @@ struct NotingSink {
 
 // Runs samples [first, last) of a product and compares with plain sums.
 template <class Product>
-void check_product(const Product& product, const SpikeProblem& p, int first, int last, const std::vector<double>& want) {
+void check_product(const Product& product, const SpikeProblem& p, int first, int last,
+                   const std::vector<double>& want) {
   const auto& g = p.weights.geometry;
   const std::size_t steps = static_cast<std::size_t>(p.spikes.steps), sample = g.out().pixels() * steps;
   NotingSink sink{static_cast<std::size_t>(first) * sample, static_cast<std::size_t>(last - first) * sample,

@@ -50,5 +50,6 @@ TEST_CASE("other weights, and groups, are refused", "[binary]") {
   CHECK_THROWS_AS(Signs::pack(p.weights), Error);
   p.weights.weight[3] = 2;
   CHECK_THROWS_AS(Signs::pack(p.weights), Error);
-  CHECK_THROWS_AS(Zeros::pack(one_bit(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, BinaryValues::zero_one).weights), Error);
+  CHECK_THROWS_AS(
+      Zeros::pack(one_bit(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, BinaryValues::zero_one).weights), Error);
 }

@@ -1,5 +1,8 @@
 // Event-driven products against plain loops, and against the dense ones.
+#include <spiq/exec/synapse.hpp>
+#include <spiq/kernel/binary_product.hpp>
 #include <spiq/kernel/spike_product.hpp>
+#include <spiq/kernel/table_product.hpp>
 
 #include "backends.hpp"
 #include "spike_products.hpp"
@@ -70,7 +73,8 @@ TEMPLATE_LIST_TEST_CASE("int16 sums are proved, or int32 takes over in time", "[
   CHECK_THROWS_AS(Product::pack(wrong.weights), Error);
   wrong.weights.weight[7] = std::nanf("");
   CHECK_THROWS_AS(Product::pack(wrong.weights), Error);
-  CHECK_THROWS_AS(Product::pack(spike_problem(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5, 10).weights), Error);
+  CHECK_THROWS_AS(Product::pack(spike_problem(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5, 10).weights),
+                  Error);
 }
 
 TEMPLATE_LIST_TEST_CASE("events and dense tiles give a convolution the same bits", "[events]", spiq_test::Backends) {
@@ -93,5 +97,36 @@ TEMPLATE_LIST_TEST_CASE("products with groups stay dense", "[events]", spiq_test
     product.sums = kernel::SpikeSums::events;
     CHECK(!product.walks_events());
     check_product(product, p);
+  }
+}
+
+namespace {
+// The spikes of integrate-and-fire neurons behind a product.
+template <class Product>
+std::vector<std::uint64_t> fired(const SpikeProblem& p) {
+  const auto out = static_cast<std::size_t>(p.weights.geometry.out_channels);
+  const auto same = [&](std::int32_t v) {
+    return exec::PerChannel<std::int32_t>(std::vector<std::int32_t>(out, v), 1);
+  };
+  const exec::Synapse<Product, exec::Fire<std::int32_t>, packing::by_channel, packing::by_channel> layer{
+      Product::pack(p.weights), {same(0), same(3), same(1), p.spikes.steps}, {}};
+  typename decltype(layer)::State state;
+  layer.allocate(state, p.spikes.samples, p.spikes);
+  const auto& spikes = layer.run(p.spikes, state);
+  return {spikes.data.begin(), spikes.data.begin() + static_cast<std::ptrdiff_t>(spikes.rows() * spikes.stride)};
+}
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("neurons behind every product for spikes fire alike, over any number of steps", "[events]",
+                        spiq_test::Backends) {
+  for (const int steps : {1, 3, 8, 13}) {
+    auto p = spike_problem(spike_geometry({7, 5, 30}, 70, 3, 1, 1), 3, steps, 0.3, 1);
+    for (float& w : p.weights.weight) w = w > 0 ? 1.0F : -1.0F;
+    const auto want = fired<kernel::DenseS16<TestType>>(p);
+    CHECK(std::count(want.begin(), want.end(), std::uint64_t{0}) < static_cast<std::ptrdiff_t>(want.size()));
+    CHECK(fired<kernel::EventS16<TestType>>(p) == want);
+    CHECK(fired<kernel::DenseS8<TestType>>(p) == want);
+    CHECK(fired<kernel::TableS4<TestType>>(p) == want);
+    CHECK(fired<kernel::BinaryProduct<TestType, kernel::BinaryValues::signs>>(p) == want);
   }
 }

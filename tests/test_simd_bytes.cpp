@@ -18,7 +18,9 @@ TEMPLATE_LIST_TEST_CASE("products of bytes never saturate", "[simd]", spiq_test:
     for (std::size_t i = 0; i < width; ++i) {
       // The extremes in every place come first.
       a[i] = round == 0 ? -1 : static_cast<std::int32_t>(rng.bits());
-      b[i] = round == 0 ? static_cast<std::int32_t>(0x80808080) : round == 1 ? 0x7f7f7f7f : static_cast<std::int32_t>(rng.bits());
+      b[i] = round == 0   ? static_cast<std::int32_t>(0x80808080)
+             : round == 1 ? 0x7f7f7f7f
+                          : static_cast<std::int32_t>(rng.bits());
       acc[i] = static_cast<std::int32_t>(rng.bits());
     }
     simd::dot_u8s8(I::load(acc), I::load(a), I::load(b)).store(found);

@@ -51,5 +51,7 @@ TEST_CASE("weights of more than 4 bits, and groups, are refused", "[tables]") {
     p.weights.weight[4] = weight;
     CHECK_THROWS_AS(kernel::TableS4<simd::best>::pack(p.weights), Error);
   }
-  CHECK_THROWS_AS(kernel::TableS4<simd::best>::pack(four_bits(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5).weights), Error);
+  CHECK_THROWS_AS(
+      kernel::TableS4<simd::best>::pack(four_bits(spike_geometry({2, 2, 4}, 4, 1, 1, 0, 1, 2), 1, 1, 0.5).weights),
+      Error);
 }

@@ -71,8 +71,18 @@ struct Chain {
   /// Calls f(layer) for every layer in the same order.
   template <class F>
   void for_each_layer(F& f) const {
+    each_layer(*this, f);
+  }
+  template <class F>
+  void for_each_layer(F& f) {
+    each_layer(*this, f);
+  }
+
+private:
+  template <class Self, class F>
+  static void each_layer(Self& self, F& f) {
     for_each_index<size>([&](auto i) {
-      const auto& layer = get<i.value>(layers);
+      auto& layer = get<i.value>(self.layers);
       if constexpr (requires { layer.shortcut; }) {
         layer.body.for_each_layer(f);
         layer.shortcut.for_each_layer(f);
@@ -80,8 +90,6 @@ struct Chain {
       f(layer);
     });
   }
-
-private:
   template <std::size_t I, class In>
   void allocate_from(State& state, int samples, const In& in) const {
     if constexpr (I < size) {

@@ -26,6 +26,7 @@ struct LayerReport {
   int updates = 0;      ///< of one neuron for one input; 0 without a neuron
   std::size_t macs = 0; ///< multiply-adds of one sample and step on real taps
   std::size_t packed_bytes = 0;
+  double density = -1;  ///< of the spikes read, where it was measured (choose_sums); negative: not
 };
 
 template <class P>
@@ -42,6 +43,10 @@ LayerReport describe(const Synapse<Product, Epilogue, Take, Emit>& layer) {
   LayerReport row;
   row.path = layer.info.path;
   row.product = Product::name;
+  if constexpr (requires { layer.product.sums; }) {
+    row.product = std::is_same_v<Take, packing::by_channel> ? layer.product.label() : layer.product.dense.name;
+    row.density = layer.product.density;
+  }
   row.epilogue = Epilogue::name;
   row.takes = packing_name(Take{});
   row.emits = packing_name(Emit{});

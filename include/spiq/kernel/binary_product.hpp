@@ -83,7 +83,8 @@ public:
       for (int c = 0; c < g.in.channels; ++c)
         for (int tap = 0; tap < taps; ++tap)
           if (q[static_cast<std::size_t>((o * g.in.channels + c) * taps + tap)] == 1)
-            words[static_cast<std::size_t>((o * of_words.in.channels + c / 32) * taps + tap)] |= std::uint32_t{1} << (c % 32);
+            words[static_cast<std::size_t>((o * of_words.in.channels + c / 32) * taps + tap)] |= std::uint32_t{1}
+                                                                                                 << (c % 32);
     p.packed_ = PackedConv<Arch, ElementBits>(of_words, words);
     return p;
   }
@@ -110,7 +111,8 @@ public:
       const std::size_t most = together(in.steps), rows = out_rows(in.steps);
       for (std::size_t n = from; n < to; n += most) {
         const std::size_t end = std::min(to, n + most);
-        for (std::size_t sample = n; sample < end; ++sample) count_spikes(in, sample, s, s.out_spikes.data() + (sample - n) * rows);
+        for (std::size_t sample = n; sample < end; ++sample)
+          count_spikes(in, sample, s, s.out_spikes.data() + (sample - n) * rows);
         SignSink<Sink> signs{sink, s.out_spikes.data(), n * rows};
         packed_.run(x, 2 * in.stride, in.steps, n, end, signs);
       }
@@ -138,7 +140,9 @@ private:
     }
   };
 
-  [[nodiscard]] std::size_t out_rows(int steps) const { return geometry_.out().pixels() * static_cast<std::size_t>(steps); }
+  [[nodiscard]] std::size_t out_rows(int steps) const {
+    return geometry_.out().pixels() * static_cast<std::size_t>(steps);
+  }
   // Samples whose spikes are counted at once.
   [[nodiscard]] std::size_t together(int steps) const { return std::max<std::size_t>(1, 4096 / out_rows(steps)); }
 
@@ -158,10 +162,13 @@ private:
         std::fill_n(out, steps, 0);
         for (int ky = 0; ky < g.kernel_h; ++ky)
           for (int kx = 0; kx < g.kernel_w; ++kx) {
-            const int y = oy * g.stride_h - g.pad_h + ky * g.dilation_h, x = ox * g.stride_w - g.pad_w + kx * g.dilation_w;
+            const int y = oy * g.stride_h - g.pad_h + ky * g.dilation_h,
+                      x = ox * g.stride_w - g.pad_w + kx * g.dilation_w;
             if (y < 0 || y >= g.in.height || x < 0 || x >= g.in.width) continue;
             const std::int32_t* const seen =
-                s.in_spikes.data() + (static_cast<std::size_t>(y) * static_cast<std::size_t>(g.in.width) + static_cast<std::size_t>(x)) * steps;
+                s.in_spikes.data() +
+                (static_cast<std::size_t>(y) * static_cast<std::size_t>(g.in.width) + static_cast<std::size_t>(x)) *
+                    steps;
             for (std::size_t t = 0; t < steps; ++t) out[t] += seen[t];
           }
       }

@@ -16,7 +16,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -58,7 +57,8 @@ SPIQ_INLINE void add_row(V (&sum)[NV], const Lane* weights, std::uint32_t row) n
 }
 /// Adds the rows of two lists to two sums, each in the order of its list: two chains of additions side by side.
 template <class V, int NV, class Lane>
-SPIQ_INLINE void add_rows(V (&a)[NV], V (&b)[NV], const Lane* weights, const RowList& to_a, const RowList& to_b) noexcept {
+SPIQ_INLINE void add_rows(V (&a)[NV], V (&b)[NV], const Lane* weights, const RowList& to_a,
+                          const RowList& to_b) noexcept {
   const std::size_t both = std::min(to_a.count, to_b.count);
   for (std::size_t i = 0; i < both; ++i) {
     add_row(a, weights, to_a.rows[i]);
@@ -79,7 +79,8 @@ struct RowSums<Arch, ElementF32> {
 
   /// In the order of the lists, which is that of the dense tiles: convolutions get the same bits either way.
   template <int N>
-  static SPIQ_INLINE void add(sum (&a)[N], sum (&b)[N], const float* weights, RowList to_a, RowList to_b, int) noexcept {
+  static SPIQ_INLINE void add(sum (&a)[N], sum (&b)[N], const float* weights, RowList to_a, RowList to_b,
+                              int) noexcept {
     SPIQ_UNROLL
     for (int v = 0; v < N; ++v) a[v] = b[v] = sum::zero();
     add_rows(a, b, weights, to_a, to_b);
@@ -103,7 +104,8 @@ struct RowSums<Arch, ElementRowS16> {
       narrow part_a[NV], part_b[NV];
       SPIQ_UNROLL
       for (int v = 0; v < NV; ++v) part_a[v] = part_b[v] = narrow::zero();
-      add_rows(part_a, part_b, weights, to_a.take(static_cast<std::size_t>(limit)), to_b.take(static_cast<std::size_t>(limit)));
+      add_rows(part_a, part_b, weights, to_a.take(static_cast<std::size_t>(limit)),
+               to_b.take(static_cast<std::size_t>(limit)));
       widen(a, part_a);
       widen(b, part_b);
     } while ((to_a.count | to_b.count) != 0);
@@ -124,10 +126,10 @@ private:
 
 /// Memory of one worker of an event-driven product.
 struct EventScratch {
-  AlignedVector<std::uint32_t> spikes;       ///< channels that spike, input row by input row
-  std::vector<std::size_t> spike_starts;     ///< [input rows of a sample + 1]
-  AlignedVector<std::uint32_t> rows;         ///< rows of weights to add, output row by output row
-  std::vector<std::size_t> row_starts;       ///< [output rows together + 1]
+  AlignedVector<std::uint32_t> spikes;    ///< pixel x channels + channel, by line and step
+  std::vector<std::size_t> spike_starts;  ///< [input rows of a sample + 1]
+  AlignedVector<std::uint32_t> rows;      ///< rows of weights to add, output row by output row
+  std::vector<std::size_t> row_starts;    ///< [output rows together + 1]
 };
 
 /// Walks the spikes of a packed convolution. `Weights` is a PackedWeights of groups 1.
@@ -188,7 +190,7 @@ private:
   using Vec = typename Sums::sum;
   static constexpr int most = TileShape<Arch>::vectors;
   static constexpr int tile_rows = 8;
-  static constexpr std::size_t slack = 64;            // lists are written in whole vectors
+  static constexpr std::size_t slack = 64;             // lists are written in whole vectors
   static constexpr std::size_t kept_spikes = 1 << 16;  // what is listed at once beyond the longest line
   static constexpr std::size_t kept_rows = 4096;
   template <int NV>
@@ -208,15 +210,16 @@ private:
   };
 
   [[nodiscard]] bool pointwise() const noexcept {
-    return g_.kernel_h == 1 && g_.kernel_w == 1 && g_.stride_h == 1 && g_.stride_w == 1 && g_.pad_h == 0 && g_.pad_w == 0;
+    return g_.kernel_h == 1 && g_.kernel_w == 1 && g_.stride_h == 1 && g_.stride_w == 1 && g_.pad_h == 0 &&
+           g_.pad_w == 0;
   }
 
-  // Channels that spike in one input row, appended at `to`; returns the end.
-  std::uint32_t* list_row(const std::uint64_t* words, std::uint32_t* to) const noexcept {
+  // `first` + the channels that spike in one input row, appended at `to`; returns the end.
+  std::uint32_t* list_row(const std::uint64_t* words, int first, std::uint32_t* to) const noexcept {
     for (int c = 0; c < g_.in.channels; c += 64) {
       const int channels = std::min(64, g_.in.channels - c);
       const std::uint64_t word = words[c / 64] & (~std::uint64_t{0} >> (64 - channels));
-      to += simd::list_bits<Arch>(word, static_cast<std::uint32_t>(c), to);
+      to += simd::list_bits<Arch>(word, static_cast<std::uint32_t>(first + c), to);
     }
     return to;
   }
@@ -224,22 +227,28 @@ private:
     EventScratch& s = *call.scratch;
     const Buffer<packing::by_channel>& in = *call.in;
     const std::size_t sample = line / lines_, in_rows = g_.in.pixels() * steps_;
+    const auto in_w = static_cast<std::size_t>(g_.in.width);
     std::uint32_t* to = s.rows.data() + s.row_starts[row];
     if (pointwise()) {
       for (std::size_t r = 0; r < in_rows; ++r) {
-        to = list_row(in.row(sample * in_rows + r), to);
+        to = list_row(in.row(sample * in_rows + r), 0, to);
         s.row_starts[++row] = static_cast<std::size_t>(to - s.rows.data());
       }
       return;
     }
     const int oy = static_cast<int>(line % lines_);
     if (row == 0 || oy == 0) {  // the lists may be those of another sample
+      // Pixels of a line and step follow one another and are numbered through: horizontal taps are one run then.
       std::uint32_t* at = s.spikes.data();
+      std::size_t listed = 0;
       s.spike_starts[0] = 0;
-      for (std::size_t r = 0; r < in_rows; ++r) {
-        at = list_row(in.row(sample * in_rows + r), at);
-        s.spike_starts[r + 1] = static_cast<std::size_t>(at - s.spikes.data());
-      }
+      for (std::size_t y = 0; y < static_cast<std::size_t>(g_.in.height); ++y)
+        for (std::size_t t = 0; t < steps_; ++t)
+          for (std::size_t x = 0; x < in_w; ++x) {
+            const std::uint64_t* const words = in.row(sample * in_rows + (y * in_w + x) * steps_ + t);
+            at = list_row(words, static_cast<int>(x) * g_.in.channels, at);
+            s.spike_starts[++listed] = static_cast<std::size_t>(at - s.spikes.data());
+          }
     }
     for (int ox = 0; ox < g_.out_w(); ++ox)
       for (std::size_t t = 0; t < steps_; ++t) {
@@ -248,19 +257,24 @@ private:
       }
   }
   // Rows of weights that one output adds: those of the spikes under all its real taps.
-  SPIQ_INLINE std::uint32_t* list_taps(const EventScratch& s, int y, int x, std::size_t step, std::uint32_t* to) const noexcept {
+  SPIQ_INLINE std::uint32_t* list_taps(const EventScratch& s, int y, int x, std::size_t step,
+                                       std::uint32_t* to) const noexcept {
     using I = typename simd::traits<Arch>::i32;
+    const int run = g_.dilation_w == 1 ? g_.kernel_w : 1;
     for (int ky = 0; ky < g_.kernel_h; ++ky) {
       const int iy = y + ky * g_.dilation_h;
       if (iy < 0 || iy >= g_.in.height) continue;
-      for (int kx = 0; kx < g_.kernel_w; ++kx) {
-        const int ix = x + kx * g_.dilation_w;
-        if (ix < 0 || ix >= g_.in.width) continue;
-        const std::size_t row = (static_cast<std::size_t>(iy) * static_cast<std::size_t>(g_.in.width) + static_cast<std::size_t>(ix)) * steps_ + step;
-        const std::size_t from = s.spike_starts[row], count = s.spike_starts[row + 1] - from;
-        const I tap = I::broadcast((ky * g_.kernel_w + kx) * g_.in.channels);
+      const std::size_t* const starts = s.spike_starts.data() + (static_cast<std::size_t>(iy) * steps_ + step) *
+                                                                    static_cast<std::size_t>(g_.in.width);
+      for (int kx = 0; kx < g_.kernel_w; kx += run) {
+        const int first = x + kx * g_.dilation_w;
+        const int left = std::max(first, 0), right = std::min(first + run, g_.in.width);
+        if (left >= right) continue;
+        const std::uint32_t* const from = s.spikes.data() + starts[left];
+        const std::size_t count = starts[right] - starts[left];
+        const I tap = I::broadcast((ky * g_.kernel_w + kx - first) * g_.in.channels);
         for (std::size_t i = 0; i < count; i += static_cast<std::size_t>(I::width))
-          (I::load(reinterpret_cast<const std::int32_t*>(s.spikes.data() + from + i)) + tap)
+          (I::load(reinterpret_cast<const std::int32_t*>(from + i)) + tap)
               .store(reinterpret_cast<std::int32_t*>(to + i));
         to += count;
       }
@@ -284,15 +298,16 @@ private:
         };
         for (std::size_t i = 0; i < tile_rows; i += 2) {
           Vec a[NV * Sums::sums], b[NV * Sums::sums];
-          Sums::add(a, b, lanes, i < real ? list(i) : detail::RowList{}, i + 1 < real ? list(i + 1) : detail::RowList{}, limit);
+          Sums::add(a, b, lanes, i < real ? list(i) : detail::RowList{}, i + 1 < real ? list(i + 1) : detail::RowList{},
+                    limit);
           SPIQ_UNROLL
           for (int v = 0; v < NV * Sums::sums; ++v) {
             tile[i][v] = a[v];
             tile[i + 1][v] = b[v];
           }
         }
-        call.emit[NV == most ? 2 : NV - 1](call.sink, &tile,
-                                          TileAt{first_row + r, static_cast<int>(real), block.channel, block.channels});
+        call.emit[NV == most ? 2 : NV - 1](
+            call.sink, &tile, TileAt{first_row + r, static_cast<int>(real), block.channel, block.channels});
       }
   }
 

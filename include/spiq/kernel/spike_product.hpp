@@ -21,9 +21,14 @@ namespace kernel {
 /// How sums over spikes are formed: over all inputs, or over those that spiked.
 enum class SpikeSums { dense, events };
 
-/// Share of spikes below which events are faster than dense tiles with f32 weights; measured on 512 inputs and outputs.
+/// Share of spikes below which events are faster than dense tiles of f32 weights: where a 3x3 convolution of 64 channels
+/// takes as long either way. Linear maps gain a little longer.
 template <class Arch>
-inline constexpr double event_crossover = 0.4;
+inline constexpr double event_crossover = 0.5;
+template <>
+inline constexpr double event_crossover<simd::avx512> = 0.35;
+template <>
+inline constexpr double event_crossover<simd::sse2> = 0.9;
 
 /// f32 weights as DenseF32, and sums over spikes by events where `sums` says so: both read the same packed weights. A
 /// convolution has the same bits either way; a linear map adds in another order.
@@ -48,18 +53,22 @@ struct SpikesF32 {
   [[nodiscard]] std::size_t packed_bytes() const { return dense.packed_bytes(); }
   /// Whether events can be walked: not through groups, whose packed weights hold no row per input.
   [[nodiscard]] bool walks_events() const { return geometry().groups == 1; }
-  /// The product that runs on spikes.
-  [[nodiscard]] const char* label() const { return sums == SpikeSums::events && walks_events() ? "event_f32" : dense.name; }
+  /// The product that spikes meet.
+  [[nodiscard]] const char* label() const {
+    return sums == SpikeSums::events && walks_events() ? "event_f32" : dense.name;
+  }
 
+  /// With room for events if `sums` says so by now; without it, sums stay dense.
   [[nodiscard]] Scratch scratch(int steps) const {
     Scratch s{dense.scratch(steps), {}};
-    if (walks_events()) s.events = EventConv<Arch, ElementF32>(geometry(), steps).scratch();
+    if (sums == SpikeSums::events && walks_events())
+      s.events = EventConv<Arch, ElementF32>(geometry(), steps).scratch();
     return s;
   }
   template <class P, class Sink>
   void run(const Buffer<P>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
     if constexpr (std::is_same_v<P, packing::by_channel>) {
-      if (sums == SpikeSums::events && walks_events()) {
+      if (sums == SpikeSums::events && !scratch.events.row_starts.empty()) {
         SPIQ_ASSERT(in.shape == geometry().in && 0 <= first && first <= last && in.holds(last));
         const auto unlimited = [](std::size_t) { return std::numeric_limits<int>::max(); };
         EventConv<Arch, ElementF32>(geometry(), in.steps)
@@ -71,9 +80,9 @@ struct SpikesF32 {
   }
 };
 
-/// 16-bit integer weights as those of DenseS16, event-driven, exact. Sums are added up in int16 for as long as no subset
-/// of a row of weights can leave its range, which their sums prove at packing; where they do not prove it for all
-/// inputs, int32 sums take over every `limit` spikes. Small weights (8 bits) need that seldom.
+/// 16-bit integer weights as those of DenseS16, event-driven, exact. Sums are added up in int16 for as long as no
+/// subset of a row of weights can leave its range, which their sums prove at packing; where they do not prove it for
+/// all inputs, int32 sums take over every `limit` spikes. Small weights (8 bits) need that seldom.
 template <class Arch>
 class EventS16 {
 public:
@@ -86,8 +95,7 @@ public:
 
   /// Throws unless all weights are -32767 ... 32767 units, or where there are groups.
   static EventS16 pack(const FoldedWeights& w) {
-    if (w.geometry.groups != 1)
-      SPIQ_THROW("event-driven product", "1 group", std::to_string(w.geometry.groups));
+    if (w.geometry.groups != 1) SPIQ_THROW("event-driven product", "1 group", std::to_string(w.geometry.groups));
     EventS16 p;
     const auto q = integers<std::int16_t>(w, 32767);
     p.geometry_ = w.geometry;
@@ -98,7 +106,8 @@ public:
       for (int o = block.channel; o < block.channel + block.channels; ++o) {
         std::int64_t up = 0, down = 0;
         int largest = 1;
-        for (std::size_t i = static_cast<std::size_t>(o) * fan_in; i < (static_cast<std::size_t>(o) + 1) * fan_in; ++i) {
+        for (std::size_t i = static_cast<std::size_t>(o) * fan_in; i < (static_cast<std::size_t>(o) + 1) * fan_in;
+             ++i) {
           (q[i] > 0 ? up : down) += q[i];
           largest = std::max(largest, std::abs(int{q[i]}));
         }
@@ -120,7 +129,8 @@ public:
   void run(const Buffer<packing::by_channel>& in, int first, int last, Sink& sink, Scratch& scratch) const noexcept {
     SPIQ_ASSERT(in.shape == geometry_.in && 0 <= first && first <= last && in.holds(last));
     EventConv<Arch, ElementRowS16>(geometry_, in.steps)
-        .run(weights_, [this](std::size_t block) { return limits_[block]; }, in, first, last, sink, scratch);
+        .run(
+            weights_, [this](std::size_t block) { return limits_[block]; }, in, first, last, sink, scratch);
   }
 
 private:

@@ -44,8 +44,7 @@ public:
     const ConvGeometry& g = w.geometry;
     if (g.groups != 1) SPIQ_THROW("product by tables", "1 group", std::to_string(g.groups));
     const auto q = integers<std::int8_t>(w, 8);
-    if (std::find(q.begin(), q.end(), std::int8_t{8}) != q.end())
-      SPIQ_THROW("4-bit weight", "-8 ... 7 units", "8");
+    if (std::find(q.begin(), q.end(), std::int8_t{8}) != q.end()) SPIQ_THROW("4-bit weight", "-8 ... 7 units", "8");
     TableS4 p;
     p.geometry_ = g;
     const int taps = g.kernel_h * g.kernel_w;
@@ -56,7 +55,8 @@ public:
         for (int c = 0; c < g.in.channels; ++c) {
           const std::int8_t weight = q[static_cast<std::size_t>((o * g.in.channels + c) * taps + tap)];
           const auto group = static_cast<std::size_t>(tap * groups_before(g.in.channels) + group_of(c));
-          std::uint8_t* const table = p.tables_.data() + (static_cast<std::size_t>(o) * p.groups_ + group) * Table::entries;
+          std::uint8_t* const table =
+              p.tables_.data() + (static_cast<std::size_t>(o) * p.groups_ + group) * Table::entries;
           for (int e = 0; e < Table::entries; ++e)
             if ((e >> (c % 64 % bits) & 1) != 0) table[e] = static_cast<std::uint8_t>(table[e] + weight);
         }
@@ -82,7 +82,8 @@ public:
       for (int c = 0; c < geometry_.out_channels; c += block)
         for (std::size_t i = 0; i < rows; i += chunk)
           run_chunk(s.fields.data() + i * groups_,
-                    TileAt{row + i, static_cast<int>(std::min(chunk, rows - i)), c, std::min(block, geometry_.out_channels - c)},
+                    TileAt{row + i, static_cast<int>(std::min(chunk, rows - i)), c,
+                           std::min(block, geometry_.out_channels - c)},
                     &sink, &emit<Sink>);
     }
   }
@@ -92,9 +93,9 @@ private:
   static constexpr int block = block_vectors * vector::width;
   using Tile = vector[static_cast<std::size_t>(vector::width)][block_vectors];
   static constexpr int bits = simd::table_bits<Arch>;
-  static constexpr int bias = 8 * bits;               // entries are unsigned
+  static constexpr int bias = 8 * bits;                       // entries are unsigned
   static constexpr std::size_t together = 255 / (15 * bits);  // lookups that a byte holds
-  static constexpr int vectors = 4;                            // of rows, which share a table
+  static constexpr int vectors = 4;                           // of rows, which share a table
   static constexpr auto chunk = static_cast<std::size_t>(vectors * Bytes::width);
   static constexpr std::size_t segment = 32767 / (15 * bits) / together * together;  // groups that 16 bits hold
   static constexpr auto lanes = static_cast<std::size_t>(vector::width);
@@ -128,7 +129,8 @@ private:
     std::size_t byte_row[chunk];  // the row of each byte
     for (std::size_t i = 0; i < chunk; ++i) {
       const std::size_t r = row + std::min(i, rows - 1), position = r / steps, pixel = position % pixels;
-      at[i] = {static_cast<int>(pixel / out_w) * g.stride_h - g.pad_h, static_cast<int>(pixel % out_w) * g.stride_w - g.pad_w,
+      at[i] = {static_cast<int>(pixel / out_w) * g.stride_h - g.pad_h,
+               static_cast<int>(pixel % out_w) * g.stride_w - g.pad_w,
                position / pixels * in.sample_rows() + r % steps};
       const std::size_t part = i / static_cast<std::size_t>(Bytes::width);
       byte_row[part * static_cast<std::size_t>(Bytes::width) +
@@ -145,7 +147,8 @@ private:
           const Place& p = at[byte_row[b]];
           const int y = p.y + ky * g.dilation_h, x = p.x + kx * g.dilation_w;
           const bool real = y >= 0 && y < g.in.height && x >= 0 && x < g.in.width;
-          from[b] = real ? in.row(p.base + (static_cast<std::size_t>(y) * in_w + static_cast<std::size_t>(x)) * steps) : nullptr;
+          from[b] = real ? in.row(p.base + (static_cast<std::size_t>(y) * in_w + static_cast<std::size_t>(x)) * steps)
+                         : nullptr;
         }
         for (int w = 0; w < words; ++w) {
           const std::uint64_t mask = w + 1 == words ? last_word : ~std::uint64_t{0};
@@ -166,9 +169,11 @@ private:
     const std::size_t last = (groups_ - 1) / segment * segment;
     const vector biased = vector::broadcast(static_cast<std::int32_t>(groups_) * bias);
     for (int o = 0; o < where.channels; ++o) {
-      const std::uint8_t* const tables = tables_.data() + static_cast<std::size_t>(where.channel + o) * groups_ * Table::entries;
+      const std::uint8_t* const tables =
+          tables_.data() + static_cast<std::size_t>(where.channel + o) * groups_ * Table::entries;
       for (std::size_t group = 0;; group += segment) {
-        add_groups(narrow[o], tables + group * Table::entries, fields + group * chunk, std::min(segment, groups_ - group));
+        add_groups(narrow[o], tables + group * Table::entries, fields + group * chunk,
+                   std::min(segment, groups_ - group));
         if (group == last) break;
         for (std::size_t i = 0; i < chunk; i += lanes) {
           const vector sum = simd::load_s16<Arch>(reinterpret_cast<const std::int16_t*>(narrow[o] + i));
@@ -183,7 +188,8 @@ private:
         typename simd::traits<Arch>::f32 square[lanes];
         SPIQ_UNROLL
         for (std::size_t o = 0; o < lanes; ++o) {
-          const int real = std::min(v * vector::width + static_cast<int>(o), where.channels - 1);  // the others: garbage
+          const int real =
+              std::min(v * vector::width + static_cast<int>(o), where.channels - 1);  // the others: garbage
           vector sum = simd::load_s16<Arch>(reinterpret_cast<const std::int16_t*>(narrow[real] + row)) - biased;
           if (last != 0) sum = sum + vector::load(wide[real] + row);
           square[o] = simd::from_bits(sum);
@@ -192,8 +198,9 @@ private:
         SPIQ_UNROLL
         for (std::size_t r = 0; r < lanes; ++r) tile[r][v] = simd::bits_of(square[r]);
       }
-      to_sink(sink, tile, TileAt{where.row + static_cast<std::size_t>(row), std::min(vector::width, where.rows - row),
-                                 where.channel, where.channels});
+      to_sink(sink, tile,
+              TileAt{where.row + static_cast<std::size_t>(row), std::min(vector::width, where.rows - row),
+                     where.channel, where.channels});
     }
   }
 
@@ -220,7 +227,7 @@ private:
   }
 
   ConvGeometry geometry_;
-  std::size_t groups_ = 0;                ///< of input channels, over all taps
+  std::size_t groups_ = 0;              ///< of input channels, over all taps
   AlignedVector<std::uint8_t> tables_;  ///< [out][group][entries]
 };
 

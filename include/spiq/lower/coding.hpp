@@ -5,6 +5,7 @@
 #include <spiq/exec/activate.hpp>
 #include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/network.hpp>
+#include <spiq/kernel/spike_product.hpp>
 #include <spiq/lower/context.hpp>
 #include <spiq/lower/fold.hpp>
 #include <spiq/lower/target.hpp>
@@ -72,6 +73,12 @@ struct F32Numbers {
     return {exec::PerChannel<float>(std::vector<float>(initial.size(), static_cast<float>(theta)), 1.0F),
             exec::PerChannel<float>(initial, 0.0F)};
   }
+};
+
+/// f32 where layers send spikes: products that can walk them, see exec/choose_sums.hpp.
+struct SpikeF32Numbers : F32Numbers {
+  template <class Arch>
+  using product = kernel::SpikesF32<Arch>;
 };
 
 /// Exact: integers of the units chosen per channel; thresholds are even.
@@ -182,7 +189,7 @@ struct Coding<target::Exact> {
 
 template <>
 struct Coding<target::Spiking<conversion::Qcfs>> {
-  using numbers = F32Numbers;
+  using numbers = SpikeF32Numbers;
   using output = signal::discrete;
   using target_type = target::Spiking<conversion::Qcfs>;
   static constexpr bool bias_once = false;
@@ -222,7 +229,7 @@ struct Coding<target::Spiking<conversion::Qcfs>> {
 
 template <>
 struct Coding<target::Spiking<conversion::Trained>> {
-  using numbers = F32Numbers;
+  using numbers = SpikeF32Numbers;
   using output = signal::discrete;
   using target_type = target::Spiking<conversion::Trained>;
   static constexpr bool bias_once = false;
@@ -295,6 +302,9 @@ struct Coding<target::Spiking<conversion::RateCoding<Reset>>> : Coding<target::S
     c.max_level = t.conversion.steps;
   }
 };
+
+template <class T>
+struct Coding<target::MergedPools<T>> : Coding<T> {};
 
 template <class Arithmetic, class Form>
 struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {

@@ -123,7 +123,7 @@ template <class Arch = simd::best, class Net, class Target>
 auto lower(const Net& net, const Target& target) {
   using layers = std::remove_cvref_t<decltype(net.layers)>;
   lowering::Context context;
-  if constexpr (std::is_same_v<Target, target::Spiking<conversion::Trained>> && lowering::times<layers> == 1) {
+  if constexpr (std::is_base_of_v<target::Spiking<conversion::Trained>, Target> && lowering::times<layers> == 1) {
     const auto flat = lowering::unfolded(net.layers, context);
     return lowering::lower_layers<Arch>(net, target, flat, context);
   } else {

@@ -49,75 +49,141 @@ struct Rule<Target, Signal, AvgPool<K, Options...>> {
     return draft_average<Target, Signal>(c, path, pool.geometry);
   }
 };
+/// The windows of an average pool on the map as it lies.
+template <int K, nn::ConvOption... Options>
+kernel::PoolGeometry windows(const AvgPool<K, Options...>& pool, const Context& c, const std::string& path) {
+  check_input(pool.geometry.in, c, path);
+  return pool.geometry;
+}
+inline kernel::PoolGeometry windows(const GlobalAvgPool& pool, const Context& c, const std::string& path) {
+  check_input(pool.in, c, path);
+  kernel::PoolGeometry g;
+  g.in = c.shape;
+  g.kernel_h = g.stride_h = c.shape.height;
+  g.kernel_w = g.stride_w = c.shape.width;
+  return g;
+}
+
 template <class Target, class Signal>
 struct Rule<Target, Signal, GlobalAvgPool> {
   static constexpr bool exists = true;
   using out = Signal;
   template <class Arch>
   static auto apply(const Target&, Context& c, const std::string& path, const GlobalAvgPool& pool) {
-    check_input(pool.in, c, path);
-    kernel::PoolGeometry g;
-    g.in = c.shape;
-    g.kernel_h = g.stride_h = c.shape.height;
-    g.kernel_w = g.stride_w = c.shape.width;
-    return draft_average<Target, Signal>(c, path, g);
+    return draft_average<Target, Signal>(c, path, windows(pool, c, path));
   }
 };
-/// Global average pooling before a linear layer is that layer with its weights spread over the map: no sum of spikes
-/// over a whole map has to fit in a byte.
-inline kernel::FoldedWeights fold_pooled(const GlobalAvgPool& pool, const nn::Weighted& layer, const BatchNorm* norm,
-                                         const Context& c, const std::string& path) {
-  check_input(pool.in, c, path);
-  check_linear(layer.geometry, path);
+
+/// One axis of a pool and the convolution behind it as one convolution. Throws where the padding of the convolution
+/// would lie on pixels that the pool left out or shared.
+struct MergedAxis {
+  int kernel, stride, pad;
+  MergedAxis(int n, int pool, int pool_stride, int pool_pad, int k, int stride_, int pad_, int dilation,
+             const std::string& path)
+      : kernel((k - 1) * dilation * pool_stride + pool),
+        stride(stride_ * pool_stride),
+        pad(pad_ * pool_stride + pool_pad) {
+    const int pooled = (n + 2 * pool_pad - pool) / pool_stride + 1;
+    if (pad_ > 0 && (pooled * pool_stride - pool_pad < n || pool > pool_stride + pool_pad))
+      SPIQ_THROW("layer " + path + ": average pool merged into a padded convolution",
+                 "a map that pooling windows side by side cover without a rest",
+                 std::to_string(n) + " pixels, windows of " + std::to_string(pool) + " every " +
+                     std::to_string(pool_stride));
+  }
+};
+
+/// An average pool and the layer behind it as that layer with its weights spread over the windows: 2x2 pooling and a
+/// 3x3 convolution are a 6x6 convolution of stride 2 with a quarter of the weights. No sum of spikes has to fit a byte.
+inline kernel::FoldedWeights fold_pooled(const kernel::PoolGeometry& pool, const nn::Weighted& layer,
+                                         const BatchNorm* norm, const Context& c, const std::string& path) {
   Context pooled = c;
-  pooled.shape = {1, 1, c.shape.channels};
+  pooled.shape = pool.out();
   const kernel::FoldedWeights one = fold(layer, norm, pooled, path);
+  const kernel::ConvGeometry& g = one.geometry;
+  const MergedAxis y(pool.in.height, pool.kernel_h, pool.stride_h, pool.pad_h, g.kernel_h, g.stride_h, g.pad_h,
+                     g.dilation_h, path);
+  const MergedAxis x(pool.in.width, pool.kernel_w, pool.stride_w, pool.pad_w, g.kernel_w, g.stride_w, g.pad_w,
+                     g.dilation_w, path);
   kernel::FoldedWeights spread = one;
   spread.geometry.in = c.shape;
-  spread.geometry.kernel_h = c.shape.height;
-  spread.geometry.kernel_w = c.shape.width;
-  const std::size_t taps = c.shape.pixels();
-  spread.weight.resize(one.weight.size() * taps);
-  for (std::size_t i = 0; i < spread.weight.size(); ++i) spread.weight[i] = one.weight[i / taps] / static_cast<float>(taps);
+  spread.geometry.kernel_h = y.kernel;
+  spread.geometry.kernel_w = x.kernel;
+  spread.geometry.stride_h = y.stride;
+  spread.geometry.stride_w = x.stride;
+  spread.geometry.pad_h = y.pad;
+  spread.geometry.pad_w = x.pad;
+  spread.geometry.dilation_h = spread.geometry.dilation_w = 1;
+  spread.weight.assign(spread.geometry.weight_count(), 0.0F);
+  const auto window = static_cast<float>(pool.kernel_h * pool.kernel_w);
+  const auto taps = static_cast<std::size_t>(g.kernel_h * g.kernel_w);
+  const auto merged = static_cast<std::size_t>(y.kernel * x.kernel);
+  for (std::size_t i = 0; i < one.weight.size(); ++i) {
+    const int ky = static_cast<int>(i % taps) / g.kernel_w * g.dilation_h * pool.stride_h;
+    const int kx = static_cast<int>(i % taps) % g.kernel_w * g.dilation_w * pool.stride_w;
+    for (int py = 0; py < pool.kernel_h; ++py)
+      for (int px = 0; px < pool.kernel_w; ++px)
+        spread.weight[i / taps * merged + static_cast<std::size_t>((ky + py) * x.kernel + kx + px)] +=
+            one.weight[i] / window;
+  }
   return spread;
 }
-template <class Target, nn::WithWeights W>
-struct Rule<Target, signal::discrete, GlobalAvgPool, W> {
+
+/// Pools that become part of the layer behind them: before a linear layer those over the whole map, others where the
+/// target says so.
+template <class Pool, class Target>
+inline constexpr bool merges_into_next = false;
+template <class Target>
+inline constexpr bool merges_into_next<GlobalAvgPool, Target> = true;
+template <int K, nn::ConvOption... Options, class T>
+  requires(!Coding<T>::numbers::exact)
+inline constexpr bool merges_into_next<AvgPool<K, Options...>, target::MergedPools<T>> = true;
+template <class Pool, class Target>
+concept MergingPool = merges_into_next<Pool, Target>;
+
+template <class Pool>
+void check_merged(const Pool&, const nn::Weighted& layer, const std::string& path) {
+  if constexpr (std::is_same_v<Pool, GlobalAvgPool>) check_linear(layer.geometry, path);
+}
+template <class Target, MergingPool<Target> Pool, nn::WithWeights W>
+struct Rule<Target, signal::discrete, Pool, W> {
   static constexpr bool exists = true;
   using out = signal::real;
   template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool& pool, const W& w) {
-    return draft_store<Arch>(t, c, path, fold_pooled(pool, w, nullptr, c, path));
+  static auto apply(const Target& t, Context& c, const std::string& path, const Pool& pool, const W& w) {
+    check_merged(pool, w, path);
+    return draft_store<Arch>(t, c, path, fold_pooled(windows(pool, c, path), w, nullptr, c, path));
   }
 };
-template <class Target, nn::WithWeights W>
-struct Rule<Target, signal::discrete, GlobalAvgPool, W, BatchNorm> {
+template <class Target, MergingPool<Target> Pool, nn::WithWeights W>
+struct Rule<Target, signal::discrete, Pool, W, BatchNorm> {
   static constexpr bool exists = true;
   using out = signal::real;
   template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool& pool, const W& w,
+  static auto apply(const Target& t, Context& c, const std::string& path, const Pool& pool, const W& w,
                     const BatchNorm& norm) {
-    return draft_store<Arch>(t, c, path, fold_pooled(pool, w, &norm, c, path));
+    check_merged(pool, w, path);
+    return draft_store<Arch>(t, c, path, fold_pooled(windows(pool, c, path), w, &norm, c, path));
   }
 };
-template <class Target, nn::WithWeights W, Spikable<Target> A>
-struct Rule<Target, signal::discrete, GlobalAvgPool, W, A> {
+template <class Target, MergingPool<Target> Pool, nn::WithWeights W, Spikable<Target> A>
+struct Rule<Target, signal::discrete, Pool, W, A> {
   static constexpr bool exists = true;
   using out = typename Coding<Target>::output;
   template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool& pool, const W& w,
-                    const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_pooled(pool, w, nullptr, c, path), a);
+  static auto apply(const Target& t, Context& c, const std::string& path, const Pool& pool, const W& w, const A& a) {
+    check_merged(pool, w, path);
+    return draft_activation<Arch>(t, c, path, fold_pooled(windows(pool, c, path), w, nullptr, c, path), a);
   }
 };
-template <class Target, nn::WithWeights W, Spikable<Target> A>
-struct Rule<Target, signal::discrete, GlobalAvgPool, W, BatchNorm, A> {
+template <class Target, MergingPool<Target> Pool, nn::WithWeights W, Spikable<Target> A>
+struct Rule<Target, signal::discrete, Pool, W, BatchNorm, A> {
   static constexpr bool exists = true;
   using out = typename Coding<Target>::output;
   template <class Arch>
-  static auto apply(const Target& t, Context& c, const std::string& path, const GlobalAvgPool& pool, const W& w,
+  static auto apply(const Target& t, Context& c, const std::string& path, const Pool& pool, const W& w,
                     const BatchNorm& norm, const A& a) {
-    return draft_activation<Arch>(t, c, path, fold_pooled(pool, w, &norm, c, path), a);
+    check_merged(pool, w, path);
+    return draft_activation<Arch>(t, c, path, fold_pooled(windows(pool, c, path), w, &norm, c, path), a);
   }
 };
 

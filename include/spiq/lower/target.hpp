@@ -91,6 +91,14 @@ struct Spiking {
 template <class Conversion>
 Spiking(Conversion) -> Spiking<Conversion>;
 
+/// Spiking target `T` in f32 with every average pool between spikes and a convolution or linear layer merged into that
+/// layer, as one convolution with a larger stride: its spikes stay bits, which events are walked from. Pays where few
+/// neurons fire, since every spike meets as many weights more as a window has pixels.
+template <class T>
+struct MergedPools : T {};
+template <class T>
+MergedPools(T) -> MergedPools<T>;
+
 }  // namespace target
 
 SPIQ_END_NAMESPACE

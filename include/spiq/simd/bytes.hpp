@@ -20,7 +20,8 @@ SPIQ_INLINE vec<std::int32_t, Arch> load_s16(const std::int16_t* p) {
   using I = vec<std::int32_t, Arch>;
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>)
-    return {typename I::native(_mm512_maskz_cvtepi16_epi32(detail::all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))))};
+    return {typename I::native(
+        _mm512_maskz_cvtepi16_epi32(detail::all_lanes, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))))};
 #endif
 #if defined(SPIQ_SIMD_AVX2)
   if constexpr (std::is_same_v<Arch, avx2>)
@@ -60,7 +61,8 @@ SPIQ_INLINE vec<std::int32_t, Arch> dot_u8s8(vec<std::int32_t, Arch> acc, vec<st
     constexpr __mmask32 all = 0xffffffff;
     const __m512i even = _mm512_madd_epi16(_mm512_and_si512(a.v.data, _mm512_set1_epi32(0x00ff00ff)),
                                            _mm512_maskz_srai_epi16(all, _mm512_maskz_slli_epi16(all, b.v.data, 8), 8));
-    const __m512i odd = _mm512_madd_epi16(_mm512_maskz_srli_epi16(all, a.v.data, 8), _mm512_maskz_srai_epi16(all, b.v.data, 8));
+    const __m512i odd =
+        _mm512_madd_epi16(_mm512_maskz_srli_epi16(all, a.v.data, 8), _mm512_maskz_srai_epi16(all, b.v.data, 8));
     return {B(_mm512_add_epi32(acc.v.data, _mm512_add_epi32(even, odd)))};
 #endif
   }
@@ -103,12 +105,13 @@ SPIQ_INLINE vec<std::int32_t, Arch> popcount(vec<std::int32_t, Arch> a) {
   if constexpr (std::is_same_v<Arch, avx512>) return {typename I::native(_mm512_popcnt_epi32(a.v.data))};
 #endif
 #if defined(SPIQ_SIMD_AVX2)
-  if constexpr (std::is_same_v<Arch, avx2>) {  // by halves of bytes
+  if constexpr (std::is_same_v<Arch, avx2>) {                                               // by halves of bytes
     const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
                                            0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
     const __m256i half = _mm256_set1_epi8(15);
-    const __m256i bytes = _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(a.v.data, half)),
-                                          _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(a.v.data, 4), half)));
+    const __m256i bytes =
+        _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(a.v.data, half)),
+                        _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(a.v.data, 4), half)));
     const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1));
     return {typename I::native(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))};
   }

@@ -40,13 +40,15 @@ struct byte_table {
 #if defined(__AVX512VBMI__)
       return kept(bytes::load(p));
 #else
-      return {{typename bytes::native(_mm512_maskz_broadcast_i32x4(detail::all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))}};
+      return {{typename bytes::native(
+          _mm512_maskz_broadcast_i32x4(detail::all_lanes, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))}};
 #endif
     }
 #endif
 #if defined(SPIQ_SIMD_AVX2)
     if constexpr (std::is_same_v<Arch, avx2>)
-      return {{typename bytes::native(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))}};
+      return {
+          {typename bytes::native(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))}};
 #endif
     if constexpr (in_register)
       return {bytes::load(p)};
@@ -70,7 +72,8 @@ struct byte_table {
     }
 #endif
 #if defined(SPIQ_SIMD_AVX2)
-    if constexpr (std::is_same_v<Arch, avx2>) return {typename bytes::native(_mm256_shuffle_epi8(v.v.data, index.v.data))};
+    if constexpr (std::is_same_v<Arch, avx2>)
+      return {typename bytes::native(_mm256_shuffle_epi8(v.v.data, index.v.data))};
 #endif
 #if defined(SPIQ_SIMD_SSE2) && defined(__SSSE3__)
     if constexpr (std::is_same_v<Arch, sse2>) return {typename bytes::native(_mm_shuffle_epi8(v.v.data, index.v.data))};
@@ -124,7 +127,7 @@ private:
 template <class Arch>
 SPIQ_INLINE void table_fields(const std::uint64_t* words, int shift, std::uint8_t* out) {
   constexpr int width = vec<std::uint8_t, Arch>::width;
-  constexpr std::uint64_t mask = (std::uint64_t{1} << table_bits<Arch>) - 1;
+  constexpr std::uint64_t mask = (std::uint64_t{1} << table_bits<Arch>)-1;
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>) {
     const __m128i by = _mm_cvtsi32_si128(shift);

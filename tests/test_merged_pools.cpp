@@ -1,0 +1,90 @@
+// An average pool and the layer behind it as one strided convolution: the same spikes in every form.
+#include <spiq/exec/choose_sums.hpp>
+#include <spiq/nn/over_time.hpp>
+#include <spiq/nn/spiking.hpp>
+
+#include "backends.hpp"
+#include "lower_networks.hpp"
+
+using namespace spiq_test;
+
+namespace {
+
+using Model = presets::SpikingJellyLif<>;
+template <class... Layer>
+using Timed =
+    Network<Input<12, 8, 2>, Conv2d<20, 3>, OverTime<Seq<Spiking<Model>, Layer..., Flatten, Linear<6>>, Steps<4>>>;
+
+// Weights k / 64: with windows of 2 or 4 pixels all sums are exact.
+template <class N>
+N dyadic(std::uint64_t seed) {
+  N net{Rng{seed}};
+  Rng rng{seed, 3};
+  net.for_each_layer([&](const std::string&, auto& layer) {
+    if constexpr (requires { layer.weight; }) {
+      for (float& w : layer.weight.span()) w = static_cast<float>(static_cast<int>(rng.below(41)) - 16) / 64.0F;
+      for (float& b : layer.bias.span()) b = static_cast<float>(static_cast<int>(rng.below(17)) - 4) / 16.0F;
+    }
+    if constexpr (requires { layer.lambda; }) layer.lambda = 1.0F;
+  });
+  return net;
+}
+
+template <class Arch, class N, class Target>
+void check(const Target& target, const std::string& products) {
+  const auto net = dyadic<N>(7);
+  const auto images = make_images<N>(5, 4);
+  const auto pooled = lower<Arch>(net, target);
+  auto merged = lower<Arch>(net, target::MergedPools{target});
+  const Tensor<float> expected = pooled(images);
+  CHECK(largest_difference(merged(images), expected) == 0);
+  exec::use_sums(merged, kernel::SpikeSums::events);
+  CHECK(largest_difference(merged(images), expected) == 0);
+  float largest = 0;
+  for (const float v : expected.span()) largest = std::max(largest, std::abs(v));
+  CHECK(largest > 0.0F);
+  std::string text;
+  for (const auto& row : merged.layers()) text += row.product + " ";
+  CHECK(text == products);
+}
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("pool and convolution merged give what they give one after the other", "[merged]",
+                        spiq_test::Backends) {
+  const target::Spiking trained{conversion::Trained{}};
+  // Borders on all sides; stride; dilation; a linear layer behind; an oblong window; windows that share pixels.
+  check<TestType, Timed<AvgPool<2>, Conv2d<33, 3>, Spiking<Model>>>(trained, "dense_f32 event_f32 event_f32 ");
+  if constexpr (std::is_same_v<TestType, simd::best>) {
+    check<TestType, Timed<AvgPool<2>, Conv2d<9, 3, Stride<2>>, BatchNorm, Spiking<Model>>>(
+        trained, "dense_f32 event_f32 event_f32 ");
+    check<TestType, Timed<AvgPool<2>, Conv2d<9, 3, Padding<2>, Dilation<2>>, Spiking<Model>>>(
+        trained, "dense_f32 event_f32 event_f32 ");
+    check<TestType, Timed<AvgPool<2>>>(trained, "dense_f32 event_f32 ");
+    check<TestType, Timed<AvgPool<2, Kernel<1, 2>, Stride<1, 2>>, Conv2d<9, 3>, Spiking<Model>>>(
+        trained, "dense_f32 event_f32 event_f32 ");
+    check<TestType, Timed<AvgPool<4, Stride<2>>, Conv2d<9, 2, Padding<0>>, Spiking<Model>>>(
+        trained, "dense_f32 event_f32 event_f32 ");
+    using Converted =
+        Network<Input<8, 8, 1>, Conv2d<16, 3>, Qcfs<4>, AvgPool<2>, Conv2d<10, 3>, Qcfs<4>, GlobalAvgPool, Linear<5>>;
+    check<TestType, Converted>(target::Spiking{conversion::Qcfs{.steps = 6}}, "dense_f32 event_f32 event_f32 ");
+  }
+}
+
+TEST_CASE("padding upon pixels that the pool left out is refused", "[merged]") {
+  using Rest =
+      Network<Input<9, 8, 2>, Conv2d<4, 3>,
+              OverTime<Seq<Spiking<Model>, AvgPool<2>, Conv2d<5, 3>, Spiking<Model>, Flatten, Linear<6>>, Steps<2>>>;
+  const target::MergedPools merged{target::Spiking{conversion::Trained{}}};
+  CHECK(mentions(error_text([&] { lower(dyadic<Rest>(1), merged); }), "without a rest"));
+  // Without padding nothing meets the rest.
+  using Inside =
+      Network<Input<9, 8, 2>, Conv2d<4, 3>,
+              OverTime<Seq<Spiking<Model>, AvgPool<2>, Conv2d<5, 3, Padding<0>>, Spiking<Model>, Flatten, Linear<6>>,
+                       Steps<2>>>;
+  check<simd::best, Inside>(target::Spiking{conversion::Trained{}}, "dense_f32 event_f32 event_f32 ");
+  using Shared = Network<
+      Input<8, 8, 2>, Conv2d<4, 3>,
+      OverTime<Seq<Spiking<Model>, AvgPool<4, Stride<2>>, Conv2d<5, 3>, Spiking<Model>, Flatten, Linear<6>>, Steps<2>>>;
+  CHECK(mentions(error_text([&] { lower(dyadic<Shared>(1), merged); }), "without a rest"));
+}
