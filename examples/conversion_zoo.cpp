@@ -64,8 +64,8 @@ template <class Network>
 std::size_t steps_within(const Network& network, const Table& table, double accuracy, double loss) {
   const auto by_step = report::evaluate_over_time(network, table.test.images, {.threads = table.options.threads});
   std::size_t steps = by_step.size() + 1;
-  while (steps > 1 && report::accuracy(std::span<const int>(by_step[steps - 2]), std::span<const int>(table.test.labels)) >=
-                          accuracy - loss)
+  while (steps > 1 && report::accuracy(std::span<const int>(by_step[steps - 2]),
+                                       std::span<const int>(table.test.labels)) >= accuracy - loss)
     --steps;
   return steps > by_step.size() ? 0 : steps;
 }
@@ -93,7 +93,8 @@ std::string levels_of(const std::vector<spiq::LayerLevels>& layers) {
 
 int run(const Options& options) {
   const spiq::ImageData data = load_images(options, recipe_for(options.dataset));
-  std::cout << options.dataset << ": " << data.train.size() << " training images, " << data.test.size() << " test images\n";
+  std::cout << options.dataset << ": " << data.train.size() << " training images, " << data.test.size()
+            << " test images\n";
 
   ReluNet relu{spiq::Rng{options.seed}};
   const spiq::History history = train("the ReLU network", relu, data.train, options.epochs, 0.1f, options);
@@ -108,9 +109,9 @@ int run(const Options& options) {
 
   QcfsNet longer = quantised, adapted = quantised, sparse = quantised;
   const auto before = spiq::measure_levels(adapted, calibration, options.threads);
-  spiq::choose_levels(adapted, calibration,
-                      [&] { return spiq::evaluate(adapted, validation, {.threads = options.threads}).accuracy; },
-                      {.fraction = 1.0 / 3, .tolerance = 0.01}, options.threads);
+  spiq::choose_levels(
+      adapted, calibration, [&] { return spiq::evaluate(adapted, validation, {.threads = options.threads}).accuracy; },
+      {.fraction = 1.0 / 3, .tolerance = 0.01}, options.threads);
   const float rate = 0.02f;
   train("on, as it is", longer, data.train, options.more_epochs, rate, options);
   train("on, with adapted levels", adapted, data.train, options.more_epochs, rate, options);
@@ -124,29 +125,36 @@ int run(const Options& options) {
   card.data = options.dataset + ", " + std::to_string(data.train.size()) + " training and " +
               std::to_string(data.test.size()) + " test images";
   card.validation = std::to_string(history.validation.size()) + " training images, drawn by the seed";
-  card.more.emplace_back("training", std::to_string(options.epochs) + " epochs, then " + std::to_string(options.more_epochs));
+  card.more.emplace_back("training",
+                         std::to_string(options.epochs) + " epochs, then " + std::to_string(options.more_epochs));
   const report::LabelledImages test(data.test);
   Table table{test, options, report::Comparison(card)};
 
   const double relu_accuracy = table.add("ReLU ANN", spiq::lower(relu, target::Float{})).accuracy;
   const std::size_t soft = add_rate_coded(table, relu, "ReLU, RMP", conversion::Rmp{}, relu_accuracy, calibration);
-  const std::size_t hard = add_rate_coded(table, relu, "ReLU, hard reset", conversion::HardReset{}, relu_accuracy, calibration);
+  const std::size_t hard =
+      add_rate_coded(table, relu, "ReLU, hard reset", conversion::HardReset{}, relu_accuracy, calibration);
   table.add("QCFS ANN", spiq::lower(quantised, target::Float{}));
   for (const int t : options.timesteps)
     table.add("QCFS spikes", spiq::lower(quantised, target::Spiking{conversion::Qcfs{.steps = t}}));
   using PascalSpikes = conversion::Pascal<spiq::arithmetic::f32, spiq::form::spikes>;
   table.add("PASCAL", spiq::lower(quantised, target::Spiking{PascalSpikes{}}));
   table.add("bit-serial", spiq::lower(quantised, target::Spiking{conversion::BitSerial<>{}}));
-  const double longer_accuracy = table.add("PASCAL, longer", spiq::lower(longer, target::Spiking{PascalSpikes{}})).accuracy;
-  const double adapted_accuracy = table.add("PASCAL, adapted", spiq::lower(adapted, target::Spiking{PascalSpikes{}})).accuracy;
-  const auto plain_bits = table.add("bit-serial, longer", spiq::lower(longer, target::Spiking{conversion::BitSerial<>{}}));
-  const auto sparse_bits = table.add("bit-serial, penalty", spiq::lower(sparse, target::Spiking{conversion::BitSerial<>{}}));
+  const double longer_accuracy =
+      table.add("PASCAL, longer", spiq::lower(longer, target::Spiking{PascalSpikes{}})).accuracy;
+  const double adapted_accuracy =
+      table.add("PASCAL, adapted", spiq::lower(adapted, target::Spiking{PascalSpikes{}})).accuracy;
+  const auto plain_bits =
+      table.add("bit-serial, longer", spiq::lower(longer, target::Spiking{conversion::BitSerial<>{}}));
+  const auto sparse_bits =
+      table.add("bit-serial, penalty", spiq::lower(sparse, target::Spiking{conversion::BitSerial<>{}}));
   std::cout << "\n" << table.rows << "\n";
 
   const auto steps = [&](std::size_t n) {
     return n == 0 ? "more than " + std::to_string(options.timesteps.back()) : std::to_string(n);
   };
-  std::cout << "steps to stay within 0.5 points of the ReLU ANN: RMP " << steps(soft) << ", hard reset " << steps(hard) << "\n"
+  std::cout << "steps to stay within 0.5 points of the ReLU ANN: RMP " << steps(soft) << ", hard reset " << steps(hard)
+            << "\n"
             << "adapted levels: " << levels_of(before) << " -> " << levels_of(after) << ", mean effective steps "
             << report::fixed(spiq::mean_effective_steps(before), 2) << " -> "
             << report::fixed(spiq::mean_effective_steps(after), 2) << ", accuracy " << points(longer_accuracy) << " -> "
@@ -156,7 +164,8 @@ int run(const Options& options) {
             << points(sparse_bits.accuracy) << " %\n\n"
             << "unevenness of the QCFS spikes at T = " << options.timesteps.front() << "\n"
             << report::unevenness_table(report::unevenness(
-                   spiq::lower(quantised, target::Spiking{conversion::Qcfs{.steps = options.timesteps.front()}}), calibration))
+                   spiq::lower(quantised, target::Spiking{conversion::Qcfs{.steps = options.timesteps.front()}}),
+                   calibration))
             << "\n"
             << card;
   if (!options.json.empty()) table.rows.write_json(options.json);
@@ -166,8 +175,9 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Trains one network with ReLU and with quantised activations, turns it into spikes in every way that the\n"
-               "library has, and compares accuracy, steps, spikes and energy."};
+  CLI::App app{
+      "Trains one network with ReLU and with quantised activations, turns it into spikes in every way that the\n"
+      "library has, and compares accuracy, steps, spikes and energy."};
   Options options;
   options.declare(app);
   CLI11_PARSE(app, argc, argv);

@@ -42,11 +42,13 @@ std::vector<std::vector<int>> levels_of(const Exec& network, const Tensor<float>
   return all;
 }
 
-using Small = Network<Input<1, 1, 5>, Linear<9>, Qcfs<7>, Linear<8>, Qcfs<3>, Linear<70>, Qcfs<15>, Linear<7>, Qcfs<1>, Linear<4>>;
+using Small = Network<Input<1, 1, 5>, Linear<9>, Qcfs<7>, Linear<8>, Qcfs<3>, Linear<70>, Qcfs<15>, Linear<7>, Qcfs<1>,
+                      Linear<4>>;
 // No batch norm: all numbers stay dyadic.
-using Maps = Network<Input<6, 6, 2>, Conv2d<8, 3>, Qcfs<7>, AvgPool<2>,
-                     Residual<Seq<Conv2d<8, 3>, Qcfs<3>, Conv2d<8, 3>>>, Qcfs<7>,
-                     Residual<Seq<Conv2d<5, 3>, Qcfs<1>, Conv2d<5, 3>>, Seq<Conv2d<5, 1>>>, Qcfs<3>, Flatten, Linear<4>>;
+using Maps =
+    Network<Input<6, 6, 2>, Conv2d<8, 3>, Qcfs<7>, AvgPool<2>, Residual<Seq<Conv2d<8, 3>, Qcfs<3>, Conv2d<8, 3>>>,
+            Qcfs<7>, Residual<Seq<Conv2d<5, 3>, Qcfs<1>, Conv2d<5, 3>>, Seq<Conv2d<5, 1>>>, Qcfs<3>, Flatten,
+            Linear<4>>;
 using Normed = Network<Input<8, 8, 3>, Conv2d<16, 3>, BatchNorm, Qcfs<7>,
                        Residual<Seq<Conv2d<16, 3>, BatchNorm, Qcfs<3>, Conv2d<16, 3>, BatchNorm>>, Qcfs<15>, AvgPool<2>,
                        Residual<Seq<Conv2d<24, 3, Stride<2>>, BatchNorm, Qcfs<7>, Conv2d<24, 3>, BatchNorm>,
@@ -85,7 +87,8 @@ void check_dyadic(std::uint64_t seed) {
   const auto reference = levels_of(pascal, images);
   CHECK(levels_of(bits, images) == reference);
   CHECK(largest_difference(bits(images), pascal(images)) == 0);
-  CHECK(largest_difference(bits(images), net(images)) < 1e-3);  // levels are multiplied by lambda / L there, not added up
+  CHECK(largest_difference(bits(images), net(images)) <
+        1e-3);  // levels are multiplied by lambda / L there, not added up
 }
 
 }  // namespace
@@ -135,8 +138,9 @@ TEST_CASE("Bit-serial spikes refuse levels that are not the numbers of some bits
     net.layer<3>().levels = levels;
     return error_text([&] { static_cast<void>(lower(net, target::Spiking{conversion::BitSerial<>{}})); });
   };
-  CHECK(text(8) == "layer 2: levels of its Qcfs activation for bit-serial spikes: expected 2^T - 1, for instance 7 or 15, "
-                   "found 8");
+  CHECK(text(8) ==
+        "layer 2: levels of its Qcfs activation for bit-serial spikes: expected 2^T - 1: 7 or 15, "
+        "found 8");
   CHECK(mentions(text(2), "1 or 3"));
   CHECK(mentions(text(200), "127 or 255"));
   for (const int good : {1, 3, 7, 15, 31, 63, 127, 255}) CHECK(text(good).empty());

@@ -32,9 +32,9 @@ int spikes_under(float current, float threshold, int steps) {
 }
 
 using TwoLayers = Network<Input<1, 1, 4>, Linear<5>, ReLU, Linear<6>, ReLU, Linear<3>>;
-using Residuals = Network<Input<8, 8, 2>, Conv2d<12, 3>, BatchNorm, ReLU, AvgPool<2>,
-                          Residual<Seq<Conv2d<12, 3>, BatchNorm, ReLU, Conv2d<12, 3>, BatchNorm>>, ReLU, GlobalAvgPool,
-                          Linear<5>>;
+using Residuals =
+    Network<Input<8, 8, 2>, Conv2d<12, 3>, BatchNorm, ReLU, AvgPool<2>,
+            Residual<Seq<Conv2d<12, 3>, BatchNorm, ReLU, Conv2d<12, 3>, BatchNorm>>, ReLU, GlobalAvgPool, Linear<5>>;
 
 // What the layers of `TwoLayers` do, in plain loops.
 struct Plain2 {
@@ -63,7 +63,8 @@ struct Plain2 {
     return out;
   }
   // The weighted sums of layer 1 (0 or 1) over all images and steps, and the mean logits.
-  std::vector<float> sums(const Tensor<float>& x, int layer, double theta, double theta2, std::vector<double>& logits) const {
+  std::vector<float> sums(const Tensor<float>& x, int layer, double theta, double theta2,
+                          std::vector<double>& logits) const {
     std::vector<float> all;
     logits.clear();
     for (std::size_t n = 0; n < x.extent(0); ++n) {
@@ -91,8 +92,8 @@ TEST_CASE("Soft reset keeps the rate, hard reset loses it", "[lower][rate]") {
     int soft, hard;
   };
   // In twentieths of the threshold: 0.3, 0.6, 0.75, 0.9, 1 and 1.3 over 100 steps.
-  for (const auto& [current, soft, hard] :
-       {Fact{6, 30, 25}, Fact{12, 60, 50}, Fact{15, 75, 50}, Fact{18, 90, 50}, Fact{20, 100, 100}, Fact{26, 100, 100}}) {
+  for (const auto& [current, soft, hard] : {Fact{6, 30, 25}, Fact{12, 60, 50}, Fact{15, 75, 50}, Fact{18, 90, 50},
+                                            Fact{20, 100, 100}, Fact{26, 100, 100}}) {
     CAPTURE(current);
     CHECK(spikes_under<AtThreshold, reset::Soft>(current, 20, 100) == soft);
     CHECK(spikes_under<AtThreshold, reset::Hard>(current, 20, 100) == hard);
@@ -147,7 +148,8 @@ TEMPLATE_LIST_TEST_CASE("Balanced thresholds are those of the weighted sums over
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("RMP approaches the ReLU network, hard reset stays away", "[lower][rate]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("RMP approaches the ReLU network, hard reset stays away", "[lower][rate]",
+                        spiq_test::Backends) {
   const auto net = make_network<Residuals>(2);
   const auto images = make_images<Residuals>(6, 2);
   const auto expected = lower<TestType>(net, target::Float{})(images);

@@ -88,7 +88,8 @@ TEMPLATE_LIST_TEST_CASE("PASCAL neurons emit the level of QCFS, whatever the ord
     const int inputs = sizes[rng.below(5)], levels = sizes[rng.below(5)];
     std::vector<std::int32_t> x(static_cast<std::size_t>(inputs));
     for (std::int32_t& v : x) v = static_cast<std::int32_t>(rng.below(41)) - 20;
-    if (rng.below(2) == 0) x[rng.below(static_cast<std::uint32_t>(inputs))] += static_cast<std::int32_t>(rng.below(281)) - 140;
+    if (rng.below(2) == 0)
+      x[rng.below(static_cast<std::uint32_t>(inputs))] += static_cast<std::int32_t>(rng.below(281)) - 140;
     const std::int32_t theta = rng.below(2) == 0 ? 2 : 8;
     const std::int32_t expected = qcfs(std::accumulate(x.begin(), x.end(), std::int64_t{0}), theta, levels);
     wrong += I(theta, levels, x).emitted != expected;

@@ -73,7 +73,8 @@ TEST_CASE("Levels are halved where activations are concentrated, while accuracy 
   for (float& v : images.span()) v = rng.uniform();
   const auto first = measure_levels(net, images);
   const std::size_t top = static_cast<std::size_t>(
-      std::max_element(first.begin(), first.end(), [](const auto& a, const auto& b) { return a.al < b.al; }) - first.begin());
+      std::max_element(first.begin(), first.end(), [](const auto& a, const auto& b) { return a.al < b.al; }) -
+      first.begin());
 
   // An accuracy that falls with the layer of the largest AL below 4 and with the others below 8.
   std::vector<std::vector<int>> asked;
@@ -94,7 +95,8 @@ TEST_CASE("Levels are halved where activations are concentrated, while accuracy 
 
   // With nothing to lose every layer ends at the least; in one go when the whole network is a group.
   asked.clear();
-  const auto all = choose_levels(net, images, [&] { return asked.push_back(levels_of(net)), 0.5; }, {.fraction = 1, .least = 2});
+  const auto all =
+      choose_levels(net, images, [&] { return asked.push_back(levels_of(net)), 0.5; }, {.fraction = 1, .least = 2});
   CHECK(levels_of(net) == std::vector<int>{2, 2, 2});
   CHECK(asked.size() == 3);
   CHECK(all.size() == 3);

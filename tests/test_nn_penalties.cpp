@@ -80,7 +80,8 @@ TEMPLATE_LIST_TEST_CASE("The bit count has the values and surrogate slopes of it
   Rng rng{5};
   for (int trial = 0; trial < 400; ++trial) {
     const int levels = (1 << (1 + rng.below(5))) - 1;
-    const double lambda = static_cast<double>(rng.uniform(0.5f, 3.0f)), z = static_cast<double>(rng.uniform(-0.3f, 1.3f)) * lambda;
+    const double lambda = static_cast<double>(rng.uniform(0.5f, 3.0f)),
+                 z = static_cast<double>(rng.uniform(-0.3f, 1.3f)) * lambda;
     // Away from where a digit changes.
     const double edge = z / lambda * levels + 0.5;
     if (std::abs(edge - std::round(edge)) < 0.01) continue;
@@ -108,15 +109,18 @@ TEMPLATE_LIST_TEST_CASE("The bit count has the values and surrogate slopes of it
     const double dlambda = (smooth(z, lambda + h) - smooth(z, lambda - h)) / (2 * h);
     CHECK_THAT(found.dz, WithinAbs(dz, 2e-3 * std::max(1.0, std::abs(dz))));
     CHECK_THAT(found.dlambda, WithinAbs(dlambda, 2e-3 * std::max(1.0, std::abs(dlambda))));
-    CHECK_THAT(found.dz, WithinAbs(over_digits(z, lambda, levels, [](double u, double w) {
-                                     return std::max(0.0, 1 - std::abs(u / w - 1)) / w;
-                                   }), 1e-3 * std::max(1.0, std::abs(dz))));
+    CHECK_THAT(found.dz,
+               WithinAbs(over_digits(z, lambda, levels,
+                                     [](double u, double w) { return std::max(0.0, 1 - std::abs(u / w - 1)) / w; }),
+                         1e-3 * std::max(1.0, std::abs(dz))));
   }
 }
 
-TEMPLATE_LIST_TEST_CASE("The quantisation error has the derivatives of its formula", "[nn][penalty]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("The quantisation error has the derivatives of its formula", "[nn][penalty]",
+                        spiq_test::Backends) {
   // L = 4, lambda = 1: z = 0.3 lies 0.05 above its level 1/4; 1.3 lies 0.3 above the last one.
-  for (const auto& [z, d, share] : {std::tuple{0.3f, 0.05, 0.25}, {1.3f, 0.3, 1.0}, {-0.2f, -0.2, 0.0}, {0.7f, -0.05, 0.75}}) {
+  for (const auto& [z, d, share] :
+       {std::tuple{0.3f, 0.05, 0.25}, {1.3f, 0.3, 1.0}, {-0.2f, -0.2, 0.0}, {0.7f, -0.05, 0.75}}) {
     const One found = at<TestType>(kernel::QuantisationError{1, 4}, z);
     CHECK_THAT(found.value, WithinAbs(d * d, 1e-6));
     CHECK_THAT(found.dz, WithinAbs(2 * d, 1e-6));
@@ -191,10 +195,12 @@ TEST_CASE("Layers leave their share of the penalty and pass its gradient on", "[
 
 TEST_CASE("fit trains with penalties, and counts them in the loss", "[nn][penalty]") {
   const ImageSet data = synthetic_glyphs(200, Rng{1});
-  using Glyphs = Network<Input<28, 28, 1>, Conv2d<6, 3, Stride<2>>, BatchNorm, Qcfs<7>, AvgPool<2>, Flatten, Linear<10>>;
+  using Glyphs =
+      Network<Input<28, 28, 1>, Conv2d<6, 3, Stride<2>>, BatchNorm, Qcfs<7>, AvgPool<2>, Flatten, Linear<10>>;
   const auto train = [&](nn::Penalties penalties, int epochs) {
     Glyphs net{Rng{2}};
-    const History h = fit(net, data, {.epochs = epochs, .batch = 25, .learning_rate = 2e-2f, .penalties = penalties, .threads = 1});
+    const History h =
+        fit(net, data, {.epochs = epochs, .batch = 25, .learning_rate = 2e-2f, .penalties = penalties, .threads = 1});
     Tensor<float> images;
     std::vector<std::uint32_t> all(200);
     for (std::uint32_t i = 0; i < 200; ++i) all[i] = i;
@@ -235,7 +241,8 @@ TEST_CASE("fit trains with penalties, and counts them in the loss", "[nn][penalt
   CHECK_THAT(first({.bits = 2e-3f}) - loss, WithinRel(2 * (more - loss), 1e-3));
 
   Network<Input<28, 28, 1>, Conv2d<6, 3, Stride<2>>, Qcfs<8>, Flatten, Linear<10>> eight;
-  CHECK_THROWS_WITH(fit(eight, data, {.penalties = {.bits = 1e-3f}}),
-                    Catch::Matchers::StartsWith("layer 1: Qcfs::levels: expected 2^T - 1 for FitOptions::penalties.bits"));
+  CHECK_THROWS_WITH(
+      fit(eight, data, {.penalties = {.bits = 1e-3f}}),
+      Catch::Matchers::StartsWith("layer 1: Qcfs::levels: expected 2^T - 1 for FitOptions::penalties.bits"));
   CHECK_THROWS_AS(fit(eight, data, {.penalties = {.quantisation = -1}}), Error);
 }

@@ -38,8 +38,9 @@ struct Options {
     app.add_option("--epochs", epochs, "Training epochs of the ReLU and of the QCFS network")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
-    app.add_option("--more-epochs", more_epochs,
-                   "Epochs that the QCFS network goes on for: with adapted levels, with the penalty on bits, and with neither")
+    app.add_option(
+           "--more-epochs", more_epochs,
+           "Epochs that the QCFS network goes on for: with adapted levels, with the penalty on bits, and with neither")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
@@ -52,7 +53,8 @@ struct Options {
         ->delimiter(',')
         ->check(CLI::Range(1, 1024))
         ->default_str("8,16,32,64");
-    app.add_option("--percentile", percentile, "Of the weighted sums of a layer: the threshold of its rate-coded neurons")
+    app.add_option("--percentile", percentile,
+                   "Of the weighted sums of a layer: the threshold of its rate-coded neurons")
         ->check(CLI::Range(0.0, 100.0))
         ->check(not_nan)
         ->capture_default_str();
@@ -77,7 +79,8 @@ struct Options {
     app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 2000)")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--count-images", count_images, "Count spikes and operations on the first N test images only; 0: all")
+    app.add_option("--count-images", count_images,
+                   "Count spikes and operations on the first N test images only; 0: all")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_flag("--quick", quick, "A run of seconds: one epoch on 1000 images, 200 test images [off]");

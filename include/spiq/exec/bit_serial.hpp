@@ -55,8 +55,8 @@ struct BitFireSink : BitSink<BitFireSink<T>, T> {
     threshold[0] = V::load(theta + channel);
     for (std::size_t k = 1; k < static_cast<std::size_t>(bits); ++k) threshold[k] = threshold[k - 1] + threshold[k - 1];
     for (int s = 0; s < bits; ++s)
-      kernel::store_spikes(out->row(position * static_cast<std::size_t>(bits) + static_cast<std::size_t>(s)), channel, lanes,
-                           neuron::BitSerial::fire(u, threshold[static_cast<std::size_t>(bits - 1 - s)]).bits());
+      kernel::store_spikes(out->row(position * static_cast<std::size_t>(bits) + static_cast<std::size_t>(s)), channel,
+                           lanes, neuron::BitSerial::fire(u, threshold[static_cast<std::size_t>(bits - 1 - s)]).bits());
   }
 };
 

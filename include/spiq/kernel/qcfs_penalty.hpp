@@ -16,7 +16,8 @@ namespace kernel {
 /// (z - h(z))^2 with h the QCFS activation (the regulariser L_q of BrainSeek-Lab/ann2snn_reg as its report states it;
 /// its code measures the distance to the steps' edges and lets no gradient reach z). Away from the steps h's level is a
 /// constant, so these are its derivatives: 2 (z - h), and -2 (z - h) h / lambda for the threshold.
-/// A penalty maps vectors: `gradient(z, value, dlambda)` returns dp/dz and adds p and dp/dlambda, per lane, to the others.
+/// A penalty maps vectors: `gradient(z, value, dlambda)` returns dp/dz and adds p and dp/dlambda, per lane, to the
+/// others.
 struct QuantisationError {
   float lambda;
   int levels;
@@ -96,7 +97,8 @@ PenaltySums add_penalty(const Penalty& penalty, const float* z, float* dz, std::
         const std::size_t stop = std::min(chunks.end(c), i + 256 * V::width);
         V value = V::zero(), dlambda = V::zero();
         fill_vectors<V>(dz, i, stop, [&](auto access, std::size_t k) SPIQ_LAMBDA_INLINE {
-          return fma(factor, on.gradient(access.template load<V>(z + k), value, dlambda), access.template load<V>(dz + k));
+          return fma(factor, on.gradient(access.template load<V>(z + k), value, dlambda),
+                     access.template load<V>(dz + k));
         });
         partial[c].value += static_cast<double>(reduce_add(value));
         partial[c].lambda_gradient += static_cast<double>(reduce_add(dlambda));

@@ -120,12 +120,12 @@ double balanced(const Network& network, const std::string& path, const Tensor<fl
 
 }  // namespace lowering
 
-/// Threshold balancing (Sengupta et al., arXiv 1802.02627; as nitin-rathi/hybrid-snn-conversion does it): layer by layer
-/// from the input, with the thresholds before it fixed, the spiking network runs `conversion.steps` steps on the images
-/// [N, C, H, W], and the layer's threshold becomes the percentile (100: the maximum) of its weighted input sums, batch
-/// norm and bias included, over time, images and neurons. Returns `conversion` with these thresholds, before its `scale`;
-/// the scale is applied when it is lowered, so one balancing serves many. Thresholds already there are replaced.
-/// Throws where images do not fit, there are none, or a layer's threshold would not be positive.
+/// Threshold balancing (Sengupta et al., arXiv 1802.02627; as nitin-rathi/hybrid-snn-conversion does it): layer by
+/// layer from the input, with the thresholds before it fixed, the spiking network runs `conversion.steps` steps on the
+/// images [N, C, H, W], and the layer's threshold becomes the percentile (100: the maximum) of its weighted input sums,
+/// batch norm and bias included, over time, images and neurons. Returns `conversion` with these thresholds, before its
+/// `scale`; the scale is applied when it is lowered, so one balancing serves many. Thresholds already there are
+/// replaced. Throws where images do not fit, there are none, or a layer's threshold would not be positive.
 template <class Arch = simd::best, class Net, class Reset>
 conversion::RateCoding<Reset> balance(const Net& net, conversion::RateCoding<Reset> conversion,
                                       const Tensor<float>& images) {
@@ -152,7 +152,8 @@ conversion::RateCoding<Reset> balance(const Net& net, conversion::RateCoding<Res
 /// Lowers a ReLU network to rate-coded spikes with thresholds balanced on `images` [N, C, H, W].
 template <class Arch = simd::best, class Net, class Reset>
 auto lower(const Net& net, const target::Spiking<conversion::RateCoding<Reset>>& target, const Tensor<float>& images) {
-  return lower<Arch>(net, target::Spiking<conversion::RateCoding<Reset>>{balance<Arch>(net, target.conversion, images)});
+  return lower<Arch>(net,
+                     target::Spiking<conversion::RateCoding<Reset>>{balance<Arch>(net, target.conversion, images)});
 }
 
 SPIQ_END_NAMESPACE

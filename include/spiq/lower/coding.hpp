@@ -326,8 +326,8 @@ struct Coding<target::Spiking<conversion::Pascal<Arithmetic, Form>>> {
   template <class A>
   static auto epilogue(const target_type&, const A& a, const kernel::FoldedWeights& w) {
     auto n = numbers::firing(w, threshold(a));
-    return exec::PascalFire<typename numbers::value, typename pascal_emits<Form>::type>{std::move(n.theta), std::move(n.initial),
-                                                                                        a.levels};
+    using neuron_type = exec::PascalFire<typename numbers::value, typename pascal_emits<Form>::type>;
+    return neuron_type{std::move(n.theta), std::move(n.initial), a.levels};
   }
   template <class A>
   static void after(const target_type&, const A& a, Context& c) {
@@ -360,7 +360,7 @@ struct Coding<target::Spiking<conversion::BitSerial<Arithmetic>>> {
     const int bits = neuron::BitSerial::bits(a.levels);
     if (!neuron::BitSerial::fits(a.levels))
       SPIQ_THROW("layer " + path + ": levels of its Qcfs activation for bit-serial spikes",
-                 "2^T - 1, for instance " + std::to_string((1 << (bits - 1)) - 1) + " or " + std::to_string((1 << bits) - 1),
+                 "2^T - 1: " + std::to_string((1 << (bits - 1)) - 1) + " or " + std::to_string((1 << bits) - 1),
                  std::to_string(a.levels));
     return a;
   }

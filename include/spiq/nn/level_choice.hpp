@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/core/error.hpp>
+#include <spiq/kernel/activation.hpp>
 #include <spiq/nn/network.hpp>
 
 #include <algorithm>
@@ -15,10 +16,10 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// PASCAL's measure of how concentrated activations are, from the counts h of a histogram of K >= 4 bins over their range
-/// (get_stats.py of BrainSeek-Lab/PASCAL). A = 1 - (S - 1) / (K - 1), S the bins that hold at least the mean; with g the
-/// skewness and k the excess kurtosis of the counts, AL = A (g^2 + 1) (k + 3 K^2 / ((K - 2) (K - 3))). Large: few levels
-/// suffice. 0 where all counts are equal, or there are none.
+/// PASCAL's measure of how concentrated activations are, from the counts h of a histogram of K >= 4 bins over their
+/// range (get_stats.py of BrainSeek-Lab/PASCAL). A = 1 - (S - 1) / (K - 1), S the bins that hold at least the mean;
+/// with g the skewness and k the excess kurtosis of the counts, AL = A (g^2 + 1) (k + 3 K^2 / ((K - 2) (K - 3))).
+/// Large: few levels suffice. 0 where all counts are equal, or there are none.
 inline double al_metric(std::span<const std::size_t> counts) {
   if (counts.size() < 4) SPIQ_THROW("AL metric", "a histogram of at least 4 bins", std::to_string(counts.size()));
   const double bins = static_cast<double>(counts.size());
@@ -37,18 +38,18 @@ inline double al_metric(std::span<const std::size_t> counts) {
   return (1 - (full - 1) / (bins - 1)) * (g * g + 1) * (k + 3 * bins * bins / ((bins - 2) * (bins - 3)));
 }
 
-/// Effective time steps of T steps, r being the cost of one update of a neuron over that of the accumulations of its layer
-/// (get_Teff.py of BrainSeek-Lab/PASCAL): T (1 + (5 T - 2) r) / (1 + T r).
+/// Effective time steps of T steps, r being the cost of one update of a neuron over that of the accumulations of its
+/// layer (get_Teff.py of BrainSeek-Lab/PASCAL): T (1 + (5 T - 2) r) / (1 + T r).
 constexpr double effective_steps(int steps, double cost_ratio) {
   return steps * (1 + (5 * steps - 2) * cost_ratio) / (1 + steps * cost_ratio);
 }
 
 /// A quantised activation and what is known of its levels.
 struct LayerLevels {
-  std::string path;      ///< "2", as in lowered networks the layers before it
+  std::string path;  ///< "2", as in lowered networks the layers before it
   int levels = 1;
-  int fan_in = 0;        ///< of the product last before it
-  double al = 0;         ///< AL metric of its outputs
+  int fan_in = 0;  ///< of the product last before it
+  double al = 0;   ///< AL metric of its outputs
 
   /// T_eff with r = 4 / (3 fan_in), the ratio that PASCAL's table of costs has.
   [[nodiscard]] double effective_steps() const {
@@ -76,29 +77,33 @@ std::vector<LayerLevels> measure_levels(Network<In, L...>& net, const Tensor<flo
   cache.logits.resize({n, Net::outputs});
   std::vector<LayerLevels> layers;
   int fan_in = 0;
-  net.observe("", cache.input.data(), cache.logits.data(), n, cache.layers, pass,
-              [&](const std::string& path, auto& layer, std::span<const float> z) {
-                if constexpr (requires { layer.geometry.fan_in(); layer.weight; }) fan_in = layer.geometry.fan_in();
-                if constexpr (requires { layer.lambda; layer.levels; }) {
-                  // The range of the data: from the smallest level that there is to the largest.
-                  std::vector<std::size_t> per_level(static_cast<std::size_t>(layer.levels) + 1);
-                  const auto function = layer.function();
-                  std::vector<float> h(z.size());
-                  kernel::activate(function, z.data(), h.data(), h.size(), threads);
-                  for (const float v : h)
-                    ++per_level[static_cast<std::size_t>(std::lround(v / layer.lambda * static_cast<float>(layer.levels)))];
-                  const auto filled = [](std::size_t count) { return count != 0; };
-                  const auto low = std::find_if(per_level.begin(), per_level.end(), filled) - per_level.begin();
-                  const auto high = per_level.rend() - std::find_if(per_level.rbegin(), per_level.rend(), filled) - 1;
-                  std::array<std::size_t, 5> bins{};
-                  for (auto level = low; level <= high; ++level) {
-                    // The last bin is closed, as numpy's.
-                    const auto bin = high == low ? 0 : std::min<std::ptrdiff_t>(4, (level - low) * 5 / (high - low));
-                    bins[static_cast<std::size_t>(bin)] += per_level[static_cast<std::size_t>(level)];
-                  }
-                  layers.push_back({path.substr(0, path.size() - 1), layer.levels, fan_in, al_metric(bins)});
-                }
-              });
+  net.observe(
+      "", cache.input.data(), cache.logits.data(), n, cache.layers, pass,
+      [&](const std::string& path, auto& layer, std::span<const float> z) {
+        if constexpr (requires { layer.geometry.fan_in(); layer.weight; }) fan_in = layer.geometry.fan_in();
+        if constexpr (requires { layer.lambda; layer.levels; }) {
+          // The range of the data: from the smallest level that there is to the largest.
+          std::vector<std::size_t> per_level(static_cast<std::size_t>(layer.levels) + 1);
+          const auto function = layer.function();
+          std::vector<float> h(z.size());
+          kernel::activate(function, z.data(), h.data(), h.size(), threads);
+          for (const float v : h) {
+            if (!std::isfinite(v))
+              SPIQ_THROW("levels of layer " + path.substr(0, path.size() - 1), "finite outputs", std::to_string(v));
+            ++per_level[static_cast<std::size_t>(std::lround(v / layer.lambda * static_cast<float>(layer.levels)))];
+          }
+          const auto filled = [](std::size_t count) { return count != 0; };
+          const auto low = std::find_if(per_level.begin(), per_level.end(), filled) - per_level.begin();
+          const auto high = per_level.rend() - std::find_if(per_level.rbegin(), per_level.rend(), filled) - 1;
+          std::array<std::size_t, 5> bins{};
+          for (auto level = low; level <= high; ++level) {
+            // The last bin is closed, as numpy's.
+            const auto bin = high == low ? 0 : std::min<std::ptrdiff_t>(4, (level - low) * 5 / (high - low));
+            bins[static_cast<std::size_t>(bin)] += per_level[static_cast<std::size_t>(level)];
+          }
+          layers.push_back({path.substr(0, path.size() - 1), layer.levels, fan_in, al_metric(bins)});
+        }
+      });
   return layers;
 }
 
@@ -132,10 +137,12 @@ std::vector<LayerLevels> choose_levels(Network<In, L...>& net, const Tensor<floa
     const std::vector<LayerLevels> before = measure_levels(net, images, threads);
     std::vector<std::size_t> open;
     for (std::size_t i = 0; i < before.size(); ++i)
-      if (before[i].levels / 2 >= choice.least && std::find(settled.begin(), settled.end(), before[i].path) == settled.end())
+      if (before[i].levels / 2 >= choice.least &&
+          std::find(settled.begin(), settled.end(), before[i].path) == settled.end())
         open.push_back(i);
     if (open.empty()) return before;
-    std::stable_sort(open.begin(), open.end(), [&](std::size_t a, std::size_t b) { return before[a].al > before[b].al; });
+    std::stable_sort(open.begin(), open.end(),
+                     [&](std::size_t a, std::size_t b) { return before[a].al > before[b].al; });
     const auto group = static_cast<std::size_t>(std::lround(choice.fraction * static_cast<double>(before.size())));
     open.resize(std::min(open.size(), std::max<std::size_t>(group, 1)));
     std::vector<LayerLevels> after = before;

@@ -27,7 +27,9 @@ struct LayerUnevenness {
   long long difference = 0;   ///< counts less those of QCFS, summed
   long long distance = 0;     ///< their absolute values, summed
 
-  [[nodiscard]] double share() const { return neurons == 0 ? 0 : static_cast<double>(differing) / static_cast<double>(neurons); }
+  [[nodiscard]] double share() const {
+    return neurons == 0 ? 0 : static_cast<double>(differing) / static_cast<double>(neurons);
+  }
   [[nodiscard]] double mean_difference() const {
     return neurons == 0 ? 0 : static_cast<double>(difference) / static_cast<double>(neurons);
   }
@@ -50,7 +52,8 @@ void add_mean(const Buffer<P>& b, std::vector<double>& to, const float* scale) {
           v = static_cast<double>((b.row(p * steps + t)[c / 64] >> (c % 64)) & 1U);
         else
           v = static_cast<double>(b.row(p * steps + t)[c]);
-        to[p * channels + c] += v / static_cast<double>(steps) * (scale == nullptr ? 1.0 : static_cast<double>(scale[c]));
+        to[p * channels + c] +=
+            v / static_cast<double>(steps) * (scale == nullptr ? 1.0 : static_cast<double>(scale[c]));
       }
 }
 
@@ -70,7 +73,8 @@ std::vector<double> mean_currents(const Layer& layer, const In& in, const State&
     y.allocate(shape, taken.samples, 1);
     const auto channels = static_cast<std::size_t>(taken.shape.channels);
     for (std::size_t i = 0; i < input.size(); ++i) x.row(i / channels)[i % channels] = static_cast<float>(input[i]);
-    const exec::Store<float> store{exec::PerChannel<float>(std::vector<float>(static_cast<std::size_t>(shape.channels)), 0.0F)};
+    const exec::Store<float> store{
+        exec::PerChannel<float>(std::vector<float>(static_cast<std::size_t>(shape.channels)), 0.0F)};
     auto sink = store.sink(y, 1, nullptr);
     auto scratch = layer.product.scratch(1);
     layer.product.run(x, 0, taken.samples, sink, scratch);
@@ -107,7 +111,8 @@ std::vector<LayerUnevenness> unevenness(const Network& network, const Tensor<flo
           }
           LayerUnevenness& row = rows[index++];
           const auto& out = detail::any_part(state.out);
-          const auto channels = static_cast<std::size_t>(out.shape.channels), steps = static_cast<std::size_t>(out.steps);
+          const auto channels = static_cast<std::size_t>(out.shape.channels),
+                     steps = static_cast<std::size_t>(out.steps);
           const double t = static_cast<double>(steps);
           const std::vector<double> mean = detail::mean_currents(layer, in, state);
           std::vector<std::uint16_t> counts(channels);
@@ -117,7 +122,8 @@ std::vector<LayerUnevenness> unevenness(const Network& network, const Tensor<flo
               detail::add_row<packing::by_channel>(out.row(p * steps + s), counts.data(), channels);
             for (std::size_t c = 0; c < channels; ++c) {
               const double z = mean[p * channels + c] + static_cast<double>(layer.epilogue.bias[c]);
-              const double even = std::clamp(std::floor(z / static_cast<double>(layer.epilogue.theta[c]) * t + 0.5), 0.0, t);
+              const double even =
+                  std::clamp(std::floor(z / static_cast<double>(layer.epilogue.theta[c]) * t + 0.5), 0.0, t);
               const long long d = static_cast<long long>(counts[c]) - static_cast<long long>(even);
               ++row.neurons;
               row.differing += d != 0 ? 1U : 0U;
