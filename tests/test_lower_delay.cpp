@@ -6,9 +6,11 @@
 #include <spiq/nn/calibrate.hpp>
 #include <spiq/nn/delayed_linear.hpp>
 #include <spiq/nn/over_time.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/nn/spiking.hpp>
 
 #include <algorithm>
+#include <limits>
 
 using namespace spiq_test;
 
@@ -117,6 +119,41 @@ TEST_CASE("delays run as they were trained, and T steps one by one equal one run
   check(strong<Frames>(3), true);
   check(strong<Values>(4), true);
   check(strong<Held>(5), false);
+}
+
+TEST_CASE("recurrent layers run as they were trained, and T steps one by one equal one run of T, bit for bit", "[lower][recurrent]") {
+  using Leaky = Recurrent<Spiking<presets::SnnTorchLeaky<>>>;
+  using Current = Recurrent<Spiking<presets::SnnTorchSynaptic<>>>;
+  check(strong<Network<Input<1, 1, 3 * T>, OverTime<Seq<Linear<70>, Leaky, Linear<40>, BatchNorm, Current, Linear<4>>, Steps<T>, FrameInput>>>(6),
+        true);
+  check(strong<Network<Input<6, 6, 2 * T>, OverTime<Seq<Conv2d<12, 3>, Lif, AvgPool<2>, Flatten, DelayedLinear<20, 4>, Current, Linear<4>>,
+                                                   Steps<T>, FrameInput>>>(7), true);
+  check(strong<Network<Input<1, 1, 3>, OverTime<Seq<Linear<33>, Leaky, Linear<4>>, Steps<T>>>>(8), false);
+}
+
+TEST_CASE("spikes come back a step later, and a membrane can be probed", "[lower][recurrent]") {
+  using Soft = presets::SpikingJellyIf<reset::Soft>;
+  using N = Network<Input<1, 1, 2 * T>, OverTime<Seq<Linear<2>, Recurrent<Spiking<Soft>>, Linear<2>>, Steps<T>, FrameInput>>;
+  N net;
+  auto& body = net.layer<0>().body;
+  body.layer<0>().weight = Tensor<float>({2, 2}, std::vector<float>{1, 0, 0, 1});
+  body.layer<0>().bias.fill(0);
+  body.layer<1>().weight = Tensor<float>({2, 2}, std::vector<float>{0, 0.5f, 1, 0});  // 0 wakes 1; 1 half wakes 0
+  const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
+  auto session = lowered.session(1, {.streaming = true});
+  Tensor<float> frame({1, 2, 1, 1});
+  std::string spikes, potential;
+  for (int t = 0; t < T; ++t) {
+    frame[0] = t == 0 || t == 4 ? 1.0f : 0.0f;
+    session.step(frame);
+    session.probe<1>([&](std::size_t, std::size_t, std::span<const float> s) { spikes += s[0] != 0 ? "0" : s[1] != 0 ? "1" : "-"; });
+    session.probe<1, exec::Probe::membrane>([&](std::size_t, std::size_t, std::span<const float> v) { potential += v[0] == 0.5f ? "h" : "."; });
+  }
+  CHECK(spikes == "01--0101-");
+  CHECK(potential == "..hhhh..h");
+  CHECK(lowered.layers()[1].product == "recurrent");
+  net.layer<0>().body.layer<1>().weight[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THROWS_AS(lower(net, target::Spiking{conversion::Trained{}}), Error);
 }
 
 TEST_CASE("spikes wait as long as the synapse says", "[lower][delay]") {

@@ -4,7 +4,9 @@
 #include "lower_networks.hpp"
 #include "own_new.hpp"
 
+#include <spiq/nn/delayed_linear.hpp>
 #include <spiq/nn/over_time.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/nn/spiking.hpp>
 
 #include <algorithm>
@@ -102,6 +104,9 @@ TEST_CASE("pushed events equal steps for neurons of all kinds, with biases that 
                                                      Flatten, Linear<5>>, Steps<4>>>;
   auto joined = with_biases<Joined>(7, 0.1f);
   check(joined, stream(250, 6));
+  using Looking = Network<Input<7, 9, 2>, OverTime<Seq<Flatten, DelayedLinear<20, 4>, Spiking<If>, Linear<10>, Recurrent<Spiking<If>>,
+                                                      Linear<5>>, Steps<4>>>;
+  check(with_biases<Looking>(8, 0.1f), stream(250, 8));
   joined.normalization.mean[1] = 0.25f;
   check(joined, stream(100, 7));
 }
