@@ -197,3 +197,40 @@ TEST_CASE("frames are refused where they do not fit", "[lower][delay]") {
   net.normalization.mean[4] += 0.5f;  // of the second frame only
   CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Trained{}}); }), "same at each time step"));
 }
+
+TEST_CASE("operations of layers that look back agree with a plain count", "[lower][delay][statistics]") {
+  using Soft = Spiking<presets::SpikingJellyIf<reset::Soft>>;
+  using N = Network<Input<1, 1, 3 * T>, OverTime<Seq<Soft, DelayedLinear<10, 4>, Recurrent<Soft>, Linear<2>>, Steps<T>, FrameInput>>;
+  N net = strong<N>(9);
+  std::fill(net.normalization.mean.begin(), net.normalization.mean.end(), 0.0f);
+  net.layer<0>().body.layer<2>().weight[3] = 0;
+  const auto images = make_images<N>(1, 4);
+  const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
+  const auto rows = report::count_operations(lowered, images.data(), 1, images.size(), 1).per_layer();
+  REQUIRE(rows.size() == 4);
+  auto session = lowered.session(1, {.threads = 1, .tile = 1});
+  session.run(images);
+  double woken = 0, back = 0, fired = 0, first = 0;
+  session.probe<0>([&](std::size_t, std::size_t t, std::span<const float> s) {
+    for (std::size_t i = 0; i < 3; ++i)
+      for (std::size_t o = 0; o < 10 && s[i] != 0; ++o)
+        woken += t + net.layer<0>().body.layer<1>().delay_of(o * 3 + i) < T ? 1 : 0;
+    first += static_cast<double>(std::count(s.begin(), s.end(), 1.0f));
+  });
+  session.probe<2>([&](std::size_t, std::size_t t, std::span<const float> s) {
+    for (std::size_t i = 0; i < 10; ++i)
+      if (s[i] != 0) {
+        fired += 1;
+        back += t + 1 < T ? (i == 3 ? 9 : 10) : 0;
+      }
+  });
+  CHECK(fired > 5);
+  CHECK(rows[0].counts.spikes == first);
+  CHECK(rows[0].counts.neuron_updates == 3 * T);
+  CHECK(rows[1].counts.ac == woken);
+  CHECK(rows[1].counts.mac == 0);
+  CHECK(rows[2].counts.ac == back);
+  CHECK(rows[2].counts.spikes == fired);
+  CHECK(rows[2].counts.neuron_updates == 10 * T);
+  CHECK(rows[3].counts.ac == 2 * fired);
+}

@@ -107,6 +107,7 @@ TEST_CASE("pushed events equal steps for neurons of all kinds, with biases that 
   using Looking = Network<Input<7, 9, 2>, OverTime<Seq<Flatten, DelayedLinear<20, 4>, Spiking<If>, Linear<10>, Recurrent<Spiking<If>>,
                                                       Linear<5>>, Steps<4>>>;
   check(with_biases<Looking>(8, 0.1f), stream(250, 8));
+  CHECK(lower(joined, target::Spiking{conversion::Trained{}}).layers()[1].path == "0.body.3.body.0");
   joined.normalization.mean[1] = 0.25f;
   check(joined, stream(100, 7));
 }

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <spiq/core/parallel.hpp>
+#include <spiq/exec/delay.hpp>
 #include <spiq/exec/network.hpp>
+#include <spiq/exec/recurrent.hpp>
 #include <spiq/report/activity.hpp>
 #include <spiq/report/energy.hpp>
 
@@ -38,6 +40,8 @@ struct NeuronOf<exec::Fire<T>> {
   static constexpr bool spikes = true;
   static constexpr bool pascal = false;
 };
+template <class M>
+struct NeuronOf<exec::FireModel<M>> : NeuronOf<exec::Fire<float>> {};
 template <class T, class Emits>
 struct NeuronOf<exec::PascalFire<T, Emits>> {
   static constexpr bool spikes = true;
@@ -48,9 +52,21 @@ concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
 template <class Layer>
 concept WithProduct = requires(const Layer& layer) { layer.product; };
 
+/// Spikes come back to their own layer, or wait in it.
+template <class Layer>
+inline constexpr bool recurrent = false;
+template <class M, class Arch>
+inline constexpr bool recurrent<exec::Recurrent<M, Arch>> = true;
+template <class Layer>
+inline constexpr bool delays = false;
+template <class Take>
+inline constexpr bool delays<exec::Delay<Take>> = true;
+
 template <class Layer>
 constexpr bool layer_spikes() {
-  if constexpr (WithEpilogue<Layer>)
+  if constexpr (recurrent<Layer>)
+    return true;
+  else if constexpr (WithEpilogue<Layer>)
     return NeuronOf<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>::spikes;
   else
     return false;
@@ -58,7 +74,8 @@ constexpr bool layer_spikes() {
 }  // namespace detail
 
 /// Adds up the operations of the images that a session runs. Definitions: see energy.hpp.
-/// Join layers with an identity shortcut count one AC per spike that comes through it.
+/// Join layers with an identity shortcut count one AC per spike that comes through it; layers with delays or recurrence
+/// one per synapse that a value wakes while the run lasts.
 class OperationCounter {
 public:
   /// Adds the last run. The session must see its whole batch at once and count internal spikes: make it with
@@ -150,13 +167,17 @@ private:
   static void count(Row& row, const Layer& layer, const In& in, const State& state, bool spiking) {
     if constexpr (detail::WithProduct<Layer>) {
       count_synapse(row, layer, view_as<typename Layer::takes>(in), spiking);
+    } else if constexpr (detail::delays<Layer>) {
+      count_delays(row, layer, view_as<typename Layer::takes>(in), spiking);
+    } else if constexpr (detail::recurrent<Layer>) {
+      count_recurrent(row, layer, state.out);
     } else if constexpr (requires { layer.shortcut; }) {
       using Shortcut = std::remove_cvref_t<decltype(layer.shortcut)>;
       if constexpr (Shortcut::size == 0) count_identity(row, Layer::branch(in), spiking);
     } else if constexpr (requires { layer.out_projection; }) {
       row.mac += static_cast<std::uint64_t>(state.out.samples) * layer.info.macs;
     }
-    if constexpr (detail::layer_spikes<Layer>()) {
+    if constexpr (detail::layer_spikes<Layer>() && detail::WithEpilogue<Layer>) {
       using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;
       const auto& buffer = detail::any_part(state.out);
       const auto samples = static_cast<std::size_t>(buffer.samples);
@@ -201,6 +222,48 @@ private:
           if (in.row(r)[c] != 0) row.neurobench_mac += row.reach[r / steps % in.shape.pixels() * channels + c];
     }
     row.mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
+  }
+  /// A value that comes in wakes the synapses that answer within the run.
+  template <class Layer, class P>
+  static void count_delays(Row& row, const Layer& layer, const Buffer<P>& in, bool spiking) {
+    const auto channels = static_cast<std::size_t>(in.shape.channels), held = static_cast<std::size_t>(in.steps);
+    const auto steps = static_cast<std::size_t>(layer.steps);
+    const exec::DelayedSynapses& s = layer.synapses;
+    const auto woken = [&](std::size_t r, std::size_t c) {
+      std::uint64_t n = 0;
+      const std::size_t input = r / held % in.shape.pixels() * channels + c;
+      // The same input at each step comes in at each.
+      for (std::size_t t = held == 1 ? 0 : r % held; t < (held == 1 ? steps : r % held + 1); ++t)
+        for (std::size_t d = 0; d < std::min(s.taps, steps - t); ++d)
+          n += s.first[d * s.inputs + input + 1] - s.first[d * s.inputs + input];
+      return n;
+    };
+    for (std::size_t r = 0; r < in.rows(); ++r)
+      kernel::for_each_event<P>(in.row(r), in.shape.channels, [&](std::size_t c, float value) {
+        const std::uint64_t n = woken(r, c);
+        if constexpr (detail::integer_packing<P>) {
+          (std::is_same_v<P, packing::by_channel> ? row.neurobench_ac : row.neurobench_mac) += n;
+          (spiking ? row.ac : row.mac) += n * static_cast<std::uint64_t>(value);
+        } else {
+          row.neurobench_mac += n;
+          row.mac += n;
+        }
+      });
+  }
+  /// A spike wakes the non-zero weights of its neuron a step later, but for those of the last step.
+  template <class Layer>
+  static void count_recurrent(Row& row, const Layer& layer, const Buffer<packing::by_channel>& out) {
+    const auto steps = static_cast<std::size_t>(out.steps);
+    row.neurons = out.shape.size();
+    row.updates += static_cast<std::uint64_t>(out.samples) * row.neurons * steps;
+    detail::for_each_active(out, static_cast<std::size_t>(out.samples), [&](std::size_t r, std::size_t from, unsigned) {
+      ++row.spikes;
+      if (r % steps + 1 == steps) return;
+      const float* const w = layer.weight.data() + from * layer.stride();
+      const auto n = static_cast<std::uint64_t>(row.neurons - static_cast<std::size_t>(std::count(w, w + row.neurons, 0.0f)));
+      row.ac += n;
+      row.neurobench_ac += n;
+    });
   }
   template <class P>
   static void count_identity(Row& row, const Buffer<P>& in, bool spiking) {
