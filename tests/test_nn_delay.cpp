@@ -103,6 +103,37 @@ TEST_CASE("what a delayed layer computes at each step, step by step and rounded"
   }
 }
 
+TEST_CASE("windows of one step give a delayed layer the gradients of passes of one step", "[nn][delay]") {
+  const Shape in{1, 1, 3};
+  DelayedLinear<2, taps> layer(in);
+  layer.initialise(Rng(1));
+  const std::size_t batch = 2;
+  const Floats x = reference::floats(reference::random(steps * batch * 3, 5)), dy = reference::floats(reference::random(steps * batch * 2, 6));
+  Floats y(dy.size()), dx(x.size()), each(x.size());
+  decltype(layer)::Cache cache, other;
+  nn::Pass pass = training();
+  pass.steps = steps;
+  pass.window = 1;
+  layer.forward(x.data(), y.data(), steps * batch, cache, pass);
+  layer.backward(x.data(), y.data(), dy.data(), dx.data(), steps * batch, cache, pass);
+  const auto copy = [](const Tensor<float>& t) { return reference::doubles(t.span()); };
+  const auto weights = copy(layer.weight_gradient), positions = copy(layer.position_gradient);
+  reference::Values sum_weights(weights.size()), sum_positions(positions.size());
+  for (std::size_t t = 0; t < steps; ++t) {
+    nn::Pass one = training();
+    one.fresh = t == 0;
+    layer.forward(x.data() + t * batch * 3, y.data(), batch, other, one);
+    layer.backward(x.data() + t * batch * 3, y.data(), dy.data() + t * batch * 2, each.data() + t * batch * 3, batch, other, one);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      sum_weights[i] += double{layer.weight_gradient[i]};
+      sum_positions[i] += double{layer.position_gradient[i]};
+    }
+  }
+  CHECK(distance(dx, reference::doubles(each)) < 1e-6);
+  CHECK(distance(reference::floats(weights), sum_weights) < 1e-5);
+  CHECK(distance(reference::floats(positions), sum_positions) < 1e-5);
+}
+
 TEST_CASE("the width of the kernels shrinks within the first quarter of training", "[nn][delay]") {
   using Layer = DelayedLinear<2, 9>;
   CHECK(Layer::annealed_width(0) == 4);
@@ -133,11 +164,13 @@ Along spike(Along v, Along threshold) {
 // L = sum of dy y for leaky neurons with soft reset whose spikes come back: x, dy [steps][batch][n], W [n][n].
 template <class Surrogate>
 Along recurrent(std::size_t n, std::size_t batch, const std::vector<Along>& x, const std::vector<Along>& w, Along beta,
-                Along threshold, const Floats& dy, Floats* y) {
+                Along threshold, const Floats& dy, Floats* y, std::size_t window = 1000) {
   const std::size_t neurons = n * batch;
   std::vector<Along> v(neurons), s(neurons);
   Along sum;
   for (std::size_t t = 0; t < x.size() / neurons; ++t) {
+    if (t % window == 0)
+      for (std::size_t k = 0; k < neurons; ++k) v[k].slope = s[k].slope = 0;
     const std::vector<Along> came = s;
     for (std::size_t k = 0; k < neurons; ++k) {
       v[k] = beta * v[k] + x[t * neurons + k];
@@ -187,6 +220,30 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
   CHECK(distance(layer.weight_gradient.span(), gw) < 1e-5);
   CHECK(std::abs(static_cast<double>(layer.body.gradients[0]) - slope(beta)) < 1e-4);
   CHECK(std::abs(static_cast<double>(layer.body.gradients[1]) - slope(threshold)) < 1e-4);
+
+  // Windows of two steps, and a price of spikes.
+  typename Layer::Cache priced;
+  nn::Pass truncated = pass;
+  truncated.window = 2;
+  truncated.spike_weight = 0.5f * batch;
+  Floats two(all), dearer = dy;
+  for (float& d : dearer) d += 0.5f;
+  layer.forward(x.data(), expected.data(), batch * times, priced, truncated);
+  layer.backward(x.data(), y.data(), dy.data(), two.data(), batch * times, priced, truncated);
+  const auto short_slope = [&](Along& direction) {
+    direction.slope = 1;
+    const Along l = recurrent<Surrogate>(n, batch, xs, ws, beta, threshold, dearer, nullptr, 2);
+    direction.slope = 0;
+    return l.slope;
+  };
+  reference::Values hx, hw;
+  for (std::size_t t = 0; t < times; ++t)  // x of step t only reaches the end of its window
+    for (std::size_t i = 0; i < n * batch; ++i) hx.push_back(short_slope(xs[t * n * batch + i]));
+  for (Along& a : ws) hw.push_back(short_slope(a));
+  CHECK(distance(two, hx) < 1e-5);
+  CHECK(distance(layer.weight_gradient.span(), hw) < 1e-5);
+  CHECK(distance(two, gx) > 1e-3);
+  layer.backward(x.data(), y.data(), dy.data(), dx.data(), batch * times, cache, pass);
 
   // On three threads, without dx: the same. One step a pass: the same spikes.
   const Floats dw(layer.weight_gradient.span().begin(), layer.weight_gradient.span().end());

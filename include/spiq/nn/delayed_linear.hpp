@@ -27,8 +27,8 @@ SPIQ_BEGIN_NAMESPACE
 /// In training K is a Gaussian of `width` around the position, which so has a gradient; shrink the width from epoch to
 /// epoch (`annealed_width`), so that little changes when every other pass, and every lowered network, rounds positions to
 /// whole steps: one delay per synapse. Positions, counted from the centre of the kernel (delay = Taps - 1 - position -
-/// Taps / 2), are kept within it. Gradients pass to all earlier steps of the pass (with `Sltt`, whose passes hold one
-/// step, to none: weights and positions still see what came in before); nothing is truncated otherwise.
+/// Taps / 2), are kept within it. Gradients pass to the earlier steps of a window of `Pass::window` steps, or to all of
+/// the pass (with `Sltt`, whose passes hold one step, to none); weights and positions see all that came in before.
 template <int N, int Taps>
 struct DelayedLinear {
   static_assert(N >= 1 && Taps >= 1 && Taps <= 256, "spiq: DelayedLinear<N, Taps> takes N >= 1 outputs and 1 to 256 taps");
@@ -118,15 +118,15 @@ struct DelayedLinear {
     });
     if (dx == nullptr) return;
     const float* const kernel = cache.kernel.data();
-    nn::for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
-      std::fill_n(dx + first * n, count * n, 0.0f);
-      for (std::size_t d = 0; d < taps; ++d) {
-        const std::size_t from = first + d * batch;  // row of dy that row `first` of x went to
-        if (from >= samples) break;
-        kernel::gemm(size(std::min(count, samples - from), n, outputs), dy + from * outputs, outputs, false, kernel + d * outputs * n, n,
-                     false, dx + first * n, n, true);
-      }
-    });
+    const std::size_t window = pass.window == 0 ? cache.steps : static_cast<std::size_t>(pass.window);
+    for (std::size_t t = 0; t < cache.steps; ++t) {
+      const std::size_t reach = std::min({taps, cache.steps - t, window - t % window});
+      nn::for_chunks(batch, row_chunk, pass.threads, [&](std::size_t row, std::size_t count) {
+        for (std::size_t d = 0; d < reach; ++d)
+          kernel::gemm(size(count, n, outputs), dy + ((t + d) * batch + row) * outputs, outputs, false, kernel + d * outputs * n, n, false,
+                       dx + (t * batch + row) * n, n, d != 0);
+      });
+    }
   }
 
   template <class Visitor>
