@@ -20,8 +20,9 @@ constexpr int T = 9;
 using Lif = Spiking<presets::SpikingJellyLif<>>;
 
 // Spikes and pooled spikes (graded, amplitude 1/4) and plain values wait; frames come in.
-using Frames = Network<Input<6, 6, 2 * T>, OverTime<Seq<Conv2d<12, 3>, Lif, AvgPool<2>, Flatten, DelayedLinear<40, 6>, Lif,
-                                                       DelayedLinear<24, 12>, BatchNorm, Lif, Linear<5>>, Steps<T>, FrameInput>>;
+using Frames = Network<Input<6, 6, 2 * T>, OverTime<Seq<Conv2d<12, 3>, Lif, AvgPool<2>, Flatten, DelayedLinear<40, 6>,
+                                                        Lif, DelayedLinear<24, 12>, BatchNorm, Lif, Linear<5>>,
+                                                    Steps<T>, FrameInput>>;
 using Values = Network<Input<1, 1, 3 * T>, OverTime<Seq<DelayedLinear<40, 6>, Lif, Linear<4>>, Steps<T>, FrameInput>>;
 using Held = Network<Input<1, 1, 3>, OverTime<Seq<DelayedLinear<40, 6>, Lif, DelayedLinear<4, 3>>, Steps<T>>>;
 
@@ -45,7 +46,8 @@ template <class N>
 Tensor<float> frame(const Tensor<float>& images, std::size_t t, bool frames) {
   if (!frames) return images;
   const Shape s = N::input_shape;
-  const std::size_t n = images.extent(0), channels = static_cast<std::size_t>(s.channels) / T, size = channels * s.pixels();
+  const std::size_t n = images.extent(0), channels = static_cast<std::size_t>(s.channels) / T,
+                    size = channels * s.pixels();
   Tensor<float> one({n, channels, static_cast<std::size_t>(s.height), static_cast<std::size_t>(s.width)});
   for (std::size_t i = 0; i < n; ++i) std::copy_n(images.data() + i * size * T + t * size, size, one.data() + i * size);
   return one;
@@ -69,7 +71,7 @@ void check(const N& net, bool frames) {
   }
   CHECK(same >= n - 1);
   CHECK(largest_difference(whole.run(Tensor<float>(images.extents())), found) > 1e-2);  // what comes in matters
-  CHECK(largest_difference(whole.run(images), found) == 0);  // a run starts fresh
+  CHECK(largest_difference(whole.run(images), found) == 0);                             // a run starts fresh
   auto tiles = lowered.session(n, {.threads = 2, .tile = 3});
   CHECK(largest_difference(tiles.run(images), found) == 0);
   // Steps one by one.
@@ -121,19 +123,24 @@ TEST_CASE("delays run as they were trained, and T steps one by one equal one run
   check(strong<Held>(5), false);
 }
 
-TEST_CASE("recurrent layers run as they were trained, and T steps one by one equal one run of T, bit for bit", "[lower][recurrent]") {
+TEST_CASE("recurrent layers run as they were trained, and T steps one by one equal one run of T, bit for bit",
+          "[lower][recurrent]") {
   using Leaky = Recurrent<Spiking<presets::SnnTorchLeaky<>>>;
   using Current = Recurrent<Spiking<presets::SnnTorchSynaptic<>>>;
-  check(strong<Network<Input<1, 1, 3 * T>, OverTime<Seq<Linear<70>, Leaky, Linear<40>, BatchNorm, Current, Linear<4>>, Steps<T>, FrameInput>>>(6),
+  check(strong<Network<Input<1, 1, 3 * T>, OverTime<Seq<Linear<70>, Leaky, Linear<40>, BatchNorm, Current, Linear<4>>,
+                                                    Steps<T>, FrameInput>>>(6),
         true);
-  check(strong<Network<Input<6, 6, 2 * T>, OverTime<Seq<Conv2d<12, 3>, Lif, AvgPool<2>, Flatten, DelayedLinear<20, 4>, Current, Linear<4>>,
-                                                   Steps<T>, FrameInput>>>(7), true);
+  check(strong<Network<Input<6, 6, 2 * T>,
+                       OverTime<Seq<Conv2d<12, 3>, Lif, AvgPool<2>, Flatten, DelayedLinear<20, 4>, Current, Linear<4>>,
+                                Steps<T>, FrameInput>>>(7),
+        true);
   check(strong<Network<Input<1, 1, 3>, OverTime<Seq<Linear<33>, Leaky, Linear<4>>, Steps<T>>>>(8), false);
 }
 
 TEST_CASE("spikes come back a step later, and a membrane can be probed", "[lower][recurrent]") {
   using Soft = presets::SpikingJellyIf<reset::Soft>;
-  using N = Network<Input<1, 1, 2 * T>, OverTime<Seq<Linear<2>, Recurrent<Spiking<Soft>>, Linear<2>>, Steps<T>, FrameInput>>;
+  using N =
+      Network<Input<1, 1, 2 * T>, OverTime<Seq<Linear<2>, Recurrent<Spiking<Soft>>, Linear<2>>, Steps<T>, FrameInput>>;
   N net;
   auto& body = net.layer<0>().body;
   body.layer<0>().weight = Tensor<float>({2, 2}, std::vector<float>{1, 0, 0, 1});
@@ -146,8 +153,11 @@ TEST_CASE("spikes come back a step later, and a membrane can be probed", "[lower
   for (int t = 0; t < T; ++t) {
     frame[0] = t == 0 || t == 4 ? 1.0f : 0.0f;
     session.step(frame);
-    session.probe<1>([&](std::size_t, std::size_t, std::span<const float> s) { spikes += s[0] != 0 ? "0" : s[1] != 0 ? "1" : "-"; });
-    session.probe<1, exec::Probe::membrane>([&](std::size_t, std::size_t, std::span<const float> v) { potential += v[0] == 0.5f ? "h" : "."; });
+    session.probe<1>([&](std::size_t, std::size_t, std::span<const float> s) {
+      spikes += s[0] != 0 ? "0" : s[1] != 0 ? "1" : "-";
+    });
+    session.probe<1, exec::Probe::membrane>(
+        [&](std::size_t, std::size_t, std::span<const float> v) { potential += v[0] == 0.5f ? "h" : "."; });
   }
   CHECK(spikes == "01--0101-");
   CHECK(potential == "..hhhh..h");
@@ -162,11 +172,11 @@ TEST_CASE("spikes wait as long as the synapse says", "[lower][delay]") {
   auto& body = net.layer<0>().body;
   auto& layer = body.layer<0>();
   layer.weight.fill(0);
-  layer.weight[0] = 2;    // 0 -> 0 after 4 steps
+  layer.weight[0] = 2;  // 0 -> 0 after 4 steps
   layer.position[0] = -2;
-  layer.weight[3] = 3;    // 1 -> 1 at once
+  layer.weight[3] = 3;  // 1 -> 1 at once
   layer.position[3] = 2.4f;
-  layer.weight[4] = 5;    // 0 -> 2 after one step and a rounded half
+  layer.weight[4] = 5;  // 0 -> 2 after one step and a rounded half
   layer.position[4] = 0.6f;
   body.layer<1>().weight = Tensor<float>({3, 3}, std::vector<float>{1, 0, 0, 0, 1, 0, 0, 0, 1});
   body.layer<1>().bias.fill(0);
@@ -182,7 +192,8 @@ TEST_CASE("spikes wait as long as the synapse says", "[lower][delay]") {
     CHECK(y[2] == (t == 2 ? 5.0f : 0.0f));
   });
   std::string text;
-  for (const auto& row : lowered.layers()) text += row.path + ":" + row.product + "(" + row.takes + ")>" + row.emits + " ";
+  for (const auto& row : lowered.layers())
+    text += row.path + ":" + row.product + "(" + row.takes + ")>" + row.emits + " ";
   CHECK(text == "0.body.0:delay(real)>real 0.body.1:dense_f32(real)>real ");
   CHECK(lowered.layers()[0].steps == T);
 }
@@ -191,16 +202,23 @@ TEST_CASE("frames are refused where they do not fit", "[lower][delay]") {
   auto net = strong<Values>(4);
   const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
   auto whole = lowered.session(2);
-  CHECK(mentions(error_text([&] { whole.run(Tensor<float>({2, 3, 1, 1})); }), "expected (N <= 2, 27, 1, 1), found (2, 3, 1, 1)"));
+  CHECK(mentions(error_text([&] {
+                   whole.run(Tensor<float>({2, 3, 1, 1}));
+                 }),
+                 "expected (N <= 2, 27, 1, 1), found (2, 3, 1, 1)"));
   auto session = lowered.session(2, {.streaming = true});
-  CHECK(mentions(error_text([&] { session.step(Tensor<float>({2, 27, 1, 1})); }), "expected (N <= 2, 3, 1, 1), found (2, 27, 1, 1)"));
+  CHECK(mentions(error_text([&] {
+                   session.step(Tensor<float>({2, 27, 1, 1}));
+                 }),
+                 "expected (N <= 2, 3, 1, 1), found (2, 27, 1, 1)"));
   net.normalization.mean[4] += 0.5f;  // of the second frame only
   CHECK(mentions(error_text([&] { lower(net, target::Spiking{conversion::Trained{}}); }), "same at each time step"));
 }
 
 TEST_CASE("operations of layers that look back agree with a plain count", "[lower][delay][statistics]") {
   using Soft = Spiking<presets::SpikingJellyIf<reset::Soft>>;
-  using N = Network<Input<1, 1, 3 * T>, OverTime<Seq<Soft, DelayedLinear<10, 4>, Recurrent<Soft>, Linear<2>>, Steps<T>, FrameInput>>;
+  using N = Network<Input<1, 1, 3 * T>,
+                    OverTime<Seq<Soft, DelayedLinear<10, 4>, Recurrent<Soft>, Linear<2>>, Steps<T>, FrameInput>>;
   N net = strong<N>(9);
   std::fill(net.normalization.mean.begin(), net.normalization.mean.end(), 0.0f);
   net.layer<0>().body.layer<2>().weight[3] = 0;

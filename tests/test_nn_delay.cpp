@@ -1,4 +1,5 @@
-// Layers with learned delays and recurrent layers: values and gradients through time, and a task that only delays solve.
+// Layers with learned delays and recurrent layers: values and gradients through time, and a task that only delays
+// solve.
 #include "catch.hpp"
 #include "layer_check.hpp"
 
@@ -21,8 +22,8 @@ using Floats = std::vector<float>;
 constexpr int taps = 5, steps = 7;
 
 // The current of a delayed linear layer in double: x [steps][in], Gaussian kernels around clamped positions.
-reference::Values delayed(const reference::Values& x, std::size_t in, std::size_t out, double width, const reference::Values& w,
-                          const reference::Values& p, const reference::Values& b) {
+reference::Values delayed(const reference::Values& x, std::size_t in, std::size_t out, double width,
+                          const reference::Values& w, const reference::Values& p, const reference::Values& b) {
   const std::size_t n = x.size() / in;
   reference::Values y(n * out);
   for (std::size_t o = 0; o < out; ++o)
@@ -108,7 +109,8 @@ TEST_CASE("windows of one step give a delayed layer the gradients of passes of o
   DelayedLinear<2, taps> layer(in);
   layer.initialise(Rng(1));
   const std::size_t batch = 2;
-  const Floats x = reference::floats(reference::random(steps * batch * 3, 5)), dy = reference::floats(reference::random(steps * batch * 2, 6));
+  const Floats x = reference::floats(reference::random(steps * batch * 3, 5)),
+               dy = reference::floats(reference::random(steps * batch * 2, 6));
   Floats y(dy.size()), dx(x.size()), each(x.size());
   decltype(layer)::Cache cache, other;
   nn::Pass pass = training();
@@ -123,7 +125,8 @@ TEST_CASE("windows of one step give a delayed layer the gradients of passes of o
     nn::Pass one = training();
     one.fresh = t == 0;
     layer.forward(x.data() + t * batch * 3, y.data(), batch, other, one);
-    layer.backward(x.data() + t * batch * 3, y.data(), dy.data() + t * batch * 2, each.data() + t * batch * 3, batch, other, one);
+    layer.backward(x.data() + t * batch * 3, y.data(), dy.data() + t * batch * 2, each.data() + t * batch * 3, batch,
+                   other, one);
     for (std::size_t i = 0; i < weights.size(); ++i) {
       sum_weights[i] += double{layer.weight_gradient[i]};
       sum_positions[i] += double{layer.position_gradient[i]};
@@ -193,7 +196,8 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
   Layer layer(Shape{1, 1, n});
   layer.initialise(Rng(4));
   layer.body.set({{0.8f}, 0.9f, 0, 0});
-  const Floats x = reference::floats(reference::random(all, 1, -0.5, 1.2)), dy = reference::floats(reference::random(all, 2));
+  const Floats x = reference::floats(reference::random(all, 1, -0.5, 1.2)),
+               dy = reference::floats(reference::random(all, 2));
   Floats y(all), expected(all), dx(all);
   typename Layer::Cache cache;
   nn::Pass pass = training();
@@ -266,11 +270,13 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
 TEST_CASE("Recurrent inside OverTime: variable T, and SLTT with the spikes that came back", "[nn][recurrent]") {
   const Shape in{1, 1, 6};
   const auto run = [&](auto learning) {
-    using Layer = OverTime<Seq<Linear<8>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<3>>, Steps<6>, decltype(learning)>;
+    using Layer =
+        OverTime<Seq<Linear<8>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<3>>, Steps<6>, decltype(learning)>;
     Layer layer(in);
     layer.initialise(Rng(2));
     typename Layer::Cache cache;
-    const Floats x = reference::floats(reference::random(4 * 6, 3, 0, 2)), dy = reference::floats(reference::random(4 * 3, 4));
+    const Floats x = reference::floats(reference::random(4 * 6, 3, 0, 2)),
+                 dy = reference::floats(reference::random(4 * 3, 4));
     Floats y(4 * 3), few(4 * 3);
     layer.forward(x.data(), y.data(), 4, cache, training());
     layer.backward(x.data(), y.data(), dy.data(), nullptr, 4, cache, training());
@@ -308,7 +314,8 @@ ImageSet orders(std::size_t n, std::uint64_t seed) {
 // Neurons without memory: membranes forget at once, so only a synapse can wait.
 using Memoryless = Spiking<neuron::Neuron<charge::Decay, fire::AtThreshold, reset::Hard>, surrogate::Triangle>;
 template <class First>
-using OrderNet = Network<Input<1, 1, 2 * length>, OverTime<Seq<First, Memoryless, Linear<2>>, Steps<length>, FrameInput>>;
+using OrderNet =
+    Network<Input<1, 1, 2 * length>, OverTime<Seq<First, Memoryless, Linear<2>>, Steps<length>, FrameInput>>;
 
 template <class Net>
 double learn(Net& net) {
@@ -318,10 +325,16 @@ double learn(Net& net) {
   const ImageSet train = orders(600, 1), test = orders(400, 2);
   constexpr int epochs = 30;
   fit(net, train,
-      {.epochs = epochs, .batch = 30, .learning_rate = 1e-2f, .weight_decay = 0, .normalize = false, .threads = 1,
+      {.epochs = epochs,
+       .batch = 30,
+       .learning_rate = 1e-2f,
+       .weight_decay = 0,
+       .normalize = false,
+       .threads = 1,
        .on_epoch = [&](const EpochReport& r) {
          net.for_each_layer([&](const std::string&, auto& layer) {
-           if constexpr (requires { layer.width; }) layer.width = layer.annealed_width(static_cast<double>(r.epoch) / epochs);
+           if constexpr (requires { layer.width; })
+             layer.width = layer.annealed_width(static_cast<double>(r.epoch) / epochs);
          });
        }});
   return evaluate(net, test).accuracy;

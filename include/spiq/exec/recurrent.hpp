@@ -18,8 +18,8 @@ SPIQ_BEGIN_NAMESPACE
 namespace exec {
 
 /// Neurons of model M on currents x, whose own spikes s of the step before add W s: the rows of W that fired are added,
-/// no others are read. A run sees all steps of a sample one after the other, and starts fresh; a streaming session keeps
-/// potentials and spikes. An input with a single step is the same at each step.
+/// no others are read. A run sees all steps of a sample one after the other, and starts fresh; a streaming session
+/// keeps potentials and spikes. An input with a single step is the same at each step.
 template <neuron::Model M, class Arch>
 struct Recurrent {
   using takes = packing::real;
@@ -104,14 +104,17 @@ private:
     const auto initial = model.initial_state();
     for (std::size_t k = 0; k < states; ++k) std::fill_n(stream.at(k, 0, 0), stream.rows * stream.stride, initial[k]);
   }
-  /// One step of one sample, whose potentials are row `row` of the stream; `came` are the spikes before it (null: none).
-  SPIQ_NOINLINE void step(const float* x, const std::uint64_t* came, std::size_t row, State& state, std::uint64_t* out) const noexcept {
+  /// One step of one sample, whose potentials are row `row` of the stream; `came` are the spikes before it (null:
+  /// none).
+  SPIQ_NOINLINE void step(const float* x, const std::uint64_t* came, std::size_t row, State& state,
+                          std::uint64_t* out) const noexcept {
     float* const current = state.current.data();
     std::copy_n(x, neurons, current);
     if (came != nullptr)
       kernel::for_each_event<emits>(came, neurons, [&](std::size_t from, float) {
         const float* const w = weight.data() + from * stride();
-        for (int c = 0; c < neurons; c += vector::width) (vector::load(current + c) + vector::load(w + c)).store(current + c);
+        for (int c = 0; c < neurons; c += vector::width)
+          (vector::load(current + c) + vector::load(w + c)).store(current + c);
       });
     const auto constants = neuron::detail::prepared<vector>(model);
     const neuron::Comparing<typename M::compare> fire;

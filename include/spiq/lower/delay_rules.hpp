@@ -42,8 +42,8 @@ struct DelayDraft {
   }
 };
 
-/// The synapses of a trained layer, each with its delay, for inputs as they lie: `context.shape`, channels fastest, where
-/// weights count features in the (c, h, w) order. Weights take up the amplitude of the input.
+/// The synapses of a trained layer, each with its delay, for inputs as they lie: `context.shape`, channels fastest,
+/// where weights count features in the (c, h, w) order. Weights take up the amplitude of the input.
 template <int N, int Taps>
 exec::DelayedSynapses delayed_synapses(const DelayedLinear<N, Taps>& layer, const Context& context) {
   exec::DelayedSynapses s;
@@ -65,7 +65,8 @@ exec::DelayedSynapses delayed_synapses(const DelayedLinear<N, Taps>& layer, cons
     for (std::size_t i = 0; i < s.inputs; ++i) {
       const std::uint32_t at = next[bucket(o, i)]++;
       s.output[at] = static_cast<std::uint32_t>(o);
-      s.weight[at] = static_cast<float>(double{layer.weight[o * s.inputs + i]} * context.amplitude_of(static_cast<int>(i / pixels)));
+      s.weight[at] = static_cast<float>(double{layer.weight[o * s.inputs + i]} *
+                                        context.amplitude_of(static_cast<int>(i / pixels)));
     }
   return s;
 }
@@ -117,9 +118,10 @@ struct RecurrentDraft {
 
 template <class Layer, class Target>
 struct recurrent_refused {
-  static_assert(!std::is_same_v<Target, Target>,
-                "spiq: Recurrent reads currents and needs time steps: put a Linear or DelayedLinear (and BatchNorm) before it, "
-                "both inside OverTime, and lower to target::Spiking{conversion::Trained{}}");
+  static_assert(
+      !std::is_same_v<Target, Target>,
+      "spiq: Recurrent reads currents and needs time steps: put a Linear or DelayedLinear (and BatchNorm) before it, "
+      "both inside OverTime, and lower to target::Spiking{conversion::Trained{}}");
 };
 template <class Target, class Signal, neuron::Model M, class Surrogate, class... Options>
 struct Rule<Target, Signal, Recurrent<Spiking<M, Surrogate, Options...>>> {
