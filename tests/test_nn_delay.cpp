@@ -354,3 +354,19 @@ TEST_CASE("same rates in mirrored order: solved with learned delays, not without
   CHECK(delays >= 0.95);
   CHECK(none <= 0.6);
 }
+
+TEST_CASE("delays and recurrent weights are saved with a network", "[nn][delay][recurrent]") {
+  using Net = Network<Input<1, 1, 12>, OverTime<Seq<DelayedLinear<8, 4>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<2>>,
+                                                Steps<4>, FrameInput>>;
+  Net from{Rng(1)}, to{Rng(2)};
+  from.layer<0>().body.layer<0>().width = 0.5f;
+  Tensor<float> x({5, 12});
+  Rng rng(3);
+  for (float& v : x.span()) v = 3 * rng.uniform();
+  const Tensor<float> expected = from(x), before = to(x);
+  CHECK(!std::equal(before.span().begin(), before.span().end(), expected.span().begin()));
+  import_state(to, export_state(from));
+  const Tensor<float> after = to(x);
+  CHECK(std::equal(after.span().begin(), after.span().end(), expected.span().begin()));
+  CHECK(to.layer<0>().body.layer<0>().width == 0.5f);
+}
