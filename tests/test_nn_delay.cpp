@@ -1,4 +1,5 @@
-// Layers with learned delays and recurrent layers: values and gradients through time, and a task that only delays solve.
+// Layers with learned delays and recurrent layers: values and gradients through time, and a task that only delays
+// solve.
 #include "catch.hpp"
 #include "layer_check.hpp"
 
@@ -21,8 +22,8 @@ using Floats = std::vector<float>;
 constexpr int taps = 5, steps = 7;
 
 // The current of a delayed linear layer in double: x [steps][in], Gaussian kernels around clamped positions.
-reference::Values delayed(const reference::Values& x, std::size_t in, std::size_t out, double width, const reference::Values& w,
-                          const reference::Values& p, const reference::Values& b) {
+reference::Values delayed(const reference::Values& x, std::size_t in, std::size_t out, double width,
+                          const reference::Values& w, const reference::Values& p, const reference::Values& b) {
   const std::size_t n = x.size() / in;
   reference::Values y(n * out);
   for (std::size_t o = 0; o < out; ++o)
@@ -103,6 +104,39 @@ TEST_CASE("what a delayed layer computes at each step, step by step and rounded"
   }
 }
 
+TEST_CASE("windows of one step give a delayed layer the gradients of passes of one step", "[nn][delay]") {
+  const Shape in{1, 1, 3};
+  DelayedLinear<2, taps> layer(in);
+  layer.initialise(Rng(1));
+  const std::size_t batch = 2;
+  const Floats x = reference::floats(reference::random(steps * batch * 3, 5)),
+               dy = reference::floats(reference::random(steps * batch * 2, 6));
+  Floats y(dy.size()), dx(x.size()), each(x.size());
+  decltype(layer)::Cache cache, other;
+  nn::Pass pass = training();
+  pass.steps = steps;
+  pass.window = 1;
+  layer.forward(x.data(), y.data(), steps * batch, cache, pass);
+  layer.backward(x.data(), y.data(), dy.data(), dx.data(), steps * batch, cache, pass);
+  const auto copy = [](const Tensor<float>& t) { return reference::doubles(t.span()); };
+  const auto weights = copy(layer.weight_gradient), positions = copy(layer.position_gradient);
+  reference::Values sum_weights(weights.size()), sum_positions(positions.size());
+  for (std::size_t t = 0; t < steps; ++t) {
+    nn::Pass one = training();
+    one.fresh = t == 0;
+    layer.forward(x.data() + t * batch * 3, y.data(), batch, other, one);
+    layer.backward(x.data() + t * batch * 3, y.data(), dy.data() + t * batch * 2, each.data() + t * batch * 3, batch,
+                   other, one);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      sum_weights[i] += double{layer.weight_gradient[i]};
+      sum_positions[i] += double{layer.position_gradient[i]};
+    }
+  }
+  CHECK(distance(dx, reference::doubles(each)) < 1e-6);
+  CHECK(distance(reference::floats(weights), sum_weights) < 1e-5);
+  CHECK(distance(reference::floats(positions), sum_positions) < 1e-5);
+}
+
 TEST_CASE("the width of the kernels shrinks within the first quarter of training", "[nn][delay]") {
   using Layer = DelayedLinear<2, 9>;
   CHECK(Layer::annealed_width(0) == 4);
@@ -133,11 +167,13 @@ Along spike(Along v, Along threshold) {
 // L = sum of dy y for leaky neurons with soft reset whose spikes come back: x, dy [steps][batch][n], W [n][n].
 template <class Surrogate>
 Along recurrent(std::size_t n, std::size_t batch, const std::vector<Along>& x, const std::vector<Along>& w, Along beta,
-                Along threshold, const Floats& dy, Floats* y) {
+                Along threshold, const Floats& dy, Floats* y, std::size_t window = 1000) {
   const std::size_t neurons = n * batch;
   std::vector<Along> v(neurons), s(neurons);
   Along sum;
   for (std::size_t t = 0; t < x.size() / neurons; ++t) {
+    if (t % window == 0)
+      for (std::size_t k = 0; k < neurons; ++k) v[k].slope = s[k].slope = 0;
     const std::vector<Along> came = s;
     for (std::size_t k = 0; k < neurons; ++k) {
       v[k] = beta * v[k] + x[t * neurons + k];
@@ -160,7 +196,8 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
   Layer layer(Shape{1, 1, n});
   layer.initialise(Rng(4));
   layer.body.set({{0.8f}, 0.9f, 0, 0});
-  const Floats x = reference::floats(reference::random(all, 1, -0.5, 1.2)), dy = reference::floats(reference::random(all, 2));
+  const Floats x = reference::floats(reference::random(all, 1, -0.5, 1.2)),
+               dy = reference::floats(reference::random(all, 2));
   Floats y(all), expected(all), dx(all);
   typename Layer::Cache cache;
   nn::Pass pass = training();
@@ -188,6 +225,30 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
   CHECK(std::abs(static_cast<double>(layer.body.gradients[0]) - slope(beta)) < 1e-4);
   CHECK(std::abs(static_cast<double>(layer.body.gradients[1]) - slope(threshold)) < 1e-4);
 
+  // Windows of two steps, and a price of spikes.
+  typename Layer::Cache priced;
+  nn::Pass truncated = pass;
+  truncated.window = 2;
+  truncated.spike_weight = 0.5f * batch;
+  Floats two(all), dearer = dy;
+  for (float& d : dearer) d += 0.5f;
+  layer.forward(x.data(), expected.data(), batch * times, priced, truncated);
+  layer.backward(x.data(), y.data(), dy.data(), two.data(), batch * times, priced, truncated);
+  const auto short_slope = [&](Along& direction) {
+    direction.slope = 1;
+    const Along l = recurrent<Surrogate>(n, batch, xs, ws, beta, threshold, dearer, nullptr, 2);
+    direction.slope = 0;
+    return l.slope;
+  };
+  reference::Values hx, hw;
+  for (std::size_t t = 0; t < times; ++t)  // x of step t only reaches the end of its window
+    for (std::size_t i = 0; i < n * batch; ++i) hx.push_back(short_slope(xs[t * n * batch + i]));
+  for (Along& a : ws) hw.push_back(short_slope(a));
+  CHECK(distance(two, hx) < 1e-5);
+  CHECK(distance(layer.weight_gradient.span(), hw) < 1e-5);
+  CHECK(distance(two, gx) > 1e-3);
+  layer.backward(x.data(), y.data(), dy.data(), dx.data(), batch * times, cache, pass);
+
   // On three threads, without dx: the same. One step a pass: the same spikes.
   const Floats dw(layer.weight_gradient.span().begin(), layer.weight_gradient.span().end());
   typename Layer::Cache other;
@@ -209,11 +270,13 @@ TEST_CASE("Recurrent: spikes and gradients through time equal those carried forw
 TEST_CASE("Recurrent inside OverTime: variable T, and SLTT with the spikes that came back", "[nn][recurrent]") {
   const Shape in{1, 1, 6};
   const auto run = [&](auto learning) {
-    using Layer = OverTime<Seq<Linear<8>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<3>>, Steps<6>, decltype(learning)>;
+    using Layer =
+        OverTime<Seq<Linear<8>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<3>>, Steps<6>, decltype(learning)>;
     Layer layer(in);
     layer.initialise(Rng(2));
     typename Layer::Cache cache;
-    const Floats x = reference::floats(reference::random(4 * 6, 3, 0, 2)), dy = reference::floats(reference::random(4 * 3, 4));
+    const Floats x = reference::floats(reference::random(4 * 6, 3, 0, 2)),
+                 dy = reference::floats(reference::random(4 * 3, 4));
     Floats y(4 * 3), few(4 * 3);
     layer.forward(x.data(), y.data(), 4, cache, training());
     layer.backward(x.data(), y.data(), dy.data(), nullptr, 4, cache, training());
@@ -251,7 +314,8 @@ ImageSet orders(std::size_t n, std::uint64_t seed) {
 // Neurons without memory: membranes forget at once, so only a synapse can wait.
 using Memoryless = Spiking<neuron::Neuron<charge::Decay, fire::AtThreshold, reset::Hard>, surrogate::Triangle>;
 template <class First>
-using OrderNet = Network<Input<1, 1, 2 * length>, OverTime<Seq<First, Memoryless, Linear<2>>, Steps<length>, FrameInput>>;
+using OrderNet =
+    Network<Input<1, 1, 2 * length>, OverTime<Seq<First, Memoryless, Linear<2>>, Steps<length>, FrameInput>>;
 
 template <class Net>
 double learn(Net& net) {
@@ -261,10 +325,16 @@ double learn(Net& net) {
   const ImageSet train = orders(600, 1), test = orders(400, 2);
   constexpr int epochs = 30;
   fit(net, train,
-      {.epochs = epochs, .batch = 30, .learning_rate = 1e-2f, .weight_decay = 0, .normalize = false, .threads = 1,
+      {.epochs = epochs,
+       .batch = 30,
+       .learning_rate = 1e-2f,
+       .weight_decay = 0,
+       .normalize = false,
+       .threads = 1,
        .on_epoch = [&](const EpochReport& r) {
          net.for_each_layer([&](const std::string&, auto& layer) {
-           if constexpr (requires { layer.width; }) layer.width = layer.annealed_width(static_cast<double>(r.epoch) / epochs);
+           if constexpr (requires { layer.width; })
+             layer.width = layer.annealed_width(static_cast<double>(r.epoch) / epochs);
          });
        }});
   return evaluate(net, test).accuracy;
@@ -283,4 +353,20 @@ TEST_CASE("same rates in mirrored order: solved with learned delays, not without
   INFO("accuracy " << delays << " with delays, " << none << " without");
   CHECK(delays >= 0.95);
   CHECK(none <= 0.6);
+}
+
+TEST_CASE("delays and recurrent weights are saved with a network", "[nn][delay][recurrent]") {
+  using Net = Network<Input<1, 1, 12>, OverTime<Seq<DelayedLinear<8, 4>, Recurrent<Spiking<presets::SnnTorchLeaky<>>>, Linear<2>>,
+                                                Steps<4>, FrameInput>>;
+  Net from{Rng(1)}, to{Rng(2)};
+  from.layer<0>().body.layer<0>().width = 0.5f;
+  Tensor<float> x({5, 12});
+  Rng rng(3);
+  for (float& v : x.span()) v = 3 * rng.uniform();
+  const Tensor<float> expected = from(x), before = to(x);
+  CHECK(!std::equal(before.span().begin(), before.span().end(), expected.span().begin()));
+  import_state(to, export_state(from));
+  const Tensor<float> after = to(x);
+  CHECK(std::equal(after.span().begin(), after.span().end(), expected.span().begin()));
+  CHECK(to.layer<0>().body.layer<0>().width == 0.5f);
 }

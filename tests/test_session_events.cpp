@@ -4,7 +4,9 @@
 #include "lower_networks.hpp"
 #include "own_new.hpp"
 
+#include <spiq/nn/delayed_linear.hpp>
 #include <spiq/nn/over_time.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/nn/spiking.hpp>
 
 #include <algorithm>
@@ -17,8 +19,10 @@ namespace {
 constexpr std::int64_t dt = 500;
 
 template <class Model>
-using Net = Network<Input<7, 9, 2>, OverTime<Seq<Conv2d<12, 3>, Spiking<Model>, AvgPool<2>, Conv2d<20, 3>, Spiking<Model>, Flatten,
-                                                Linear<5>>, Steps<4>>>;
+using Net =
+    Network<Input<7, 9, 2>,
+            OverTime<Seq<Conv2d<12, 3>, Spiking<Model>, AvgPool<2>, Conv2d<20, 3>, Spiking<Model>, Flatten, Linear<5>>,
+                     Steps<4>>>;
 using If = presets::SpikingJellyIf<reset::Soft>;
 
 // Bursts with silence between them, of one step and of many; some pixels twice in a step.
@@ -28,7 +32,8 @@ std::vector<Event> stream(std::size_t n, std::uint64_t seed) {
   std::int64_t t = 0;
   for (std::size_t i = 0; i < n; ++i) {
     t += rng.below(12) == 0 ? rng.below(40 * static_cast<std::uint32_t>(dt)) : rng.below(60);
-    events.push_back({t, static_cast<int>(rng.below(9)), static_cast<int>(rng.below(7)), static_cast<int>(rng.below(2))});
+    events.push_back(
+        {t, static_cast<int>(rng.below(9)), static_cast<int>(rng.below(7)), static_cast<int>(rng.below(2))});
   }
   return events;
 }
@@ -39,7 +44,10 @@ Net with_biases(std::uint64_t seed, float bias) {
   std::fill(net.normalization.mean.begin(), net.normalization.mean.end(), 0.0f);
   Rng rng(seed, 9);
   net.for_each_layer([&](const std::string&, auto& layer) {
-    if constexpr (requires { layer.bias; layer.weight; }) {
+    if constexpr (requires {
+                    layer.bias;
+                    layer.weight;
+                  }) {
       for (float& w : layer.weight.span()) w *= 3;
       for (float& b : layer.bias.span()) b = bias * rng.uniform(-1, 1);
     }
@@ -62,7 +70,9 @@ void check(const N& net, const std::vector<Event>& events) {
   for (std::int64_t step = 0, next = 0; step < end / dt; ++step) {
     frame.fill(0);
     const auto before = next;
-    for (; next < static_cast<std::int64_t>(events.size()) && events[static_cast<std::size_t>(next)].t < (step + 1) * dt; ++next) {
+    for (;
+         next < static_cast<std::int64_t>(events.size()) && events[static_cast<std::size_t>(next)].t < (step + 1) * dt;
+         ++next) {
       const Event& e = events[static_cast<std::size_t>(next)];
       pushed.push(e);
       frame[static_cast<std::size_t>((e.p * 7 + e.y) * 9 + e.x)] += 1;
@@ -92,16 +102,24 @@ TEMPLATE_LIST_TEST_CASE("pushed events equal steps with frames of them", "[exec]
   check<TestType>(with_biases<Net<presets::SpikingJellyLif<>>>(3, 0.3f), stream(250, 1));
 }
 
-TEST_CASE("pushed events equal steps for neurons of all kinds, with biases that let them fire in silence", "[exec][events]") {
+TEST_CASE("pushed events equal steps for neurons of all kinds, with biases that let them fire in silence",
+          "[exec][events]") {
   check(with_biases<Net<If>>(4, 0), stream(250, 2));
   check(with_biases<Net<If>>(4, 0.2f), stream(250, 3));
   check(with_biases<Net<presets::SnnTorchLeaky<>>>(5, 0.1f), stream(250, 4));
   check(with_biases<Net<presets::SnnTorchSynaptic<>>>(6, 0.1f), stream(250, 5));
   // A residual block, batch norm, and an input that silence does not leave at zero.
-  using Joined = Network<Input<7, 9, 2>, OverTime<Seq<Conv2d<12, 3>, BatchNorm, Spiking<If>, Residual<Seq<Conv2d<12, 3>>>, Spiking<If>,
-                                                     Flatten, Linear<5>>, Steps<4>>>;
+  using Joined = Network<Input<7, 9, 2>, OverTime<Seq<Conv2d<12, 3>, BatchNorm, Spiking<If>,
+                                                      Residual<Seq<Conv2d<12, 3>>>, Spiking<If>, Flatten, Linear<5>>,
+                                                  Steps<4>>>;
   auto joined = with_biases<Joined>(7, 0.1f);
   check(joined, stream(250, 6));
+  using Looking =
+      Network<Input<7, 9, 2>,
+              OverTime<Seq<Flatten, DelayedLinear<20, 4>, Spiking<If>, Linear<10>, Recurrent<Spiking<If>>, Linear<5>>,
+                       Steps<4>>>;
+  check(with_biases<Looking>(8, 0.1f), stream(250, 8));
+  CHECK(lower(joined, target::Spiking{conversion::Trained{}}).layers()[1].path == "0.body.3.body.0");
   joined.normalization.mean[1] = 0.25f;
   check(joined, stream(100, 7));
 }
@@ -118,7 +136,8 @@ TEST_CASE("neurons between events decay as by hand: v leak^dt", "[exec][events]"
   auto session = lowered.session(1, {.streaming = true, .event_step = dt});
   std::vector<float> v;
   const auto potential = [&] {
-    session.probe<0, exec::Probe::membrane>([&](std::size_t, std::size_t, std::span<const float> m) { v.assign(m.begin(), m.end()); });
+    session.probe<0, exec::Probe::membrane>(
+        [&](std::size_t, std::size_t, std::span<const float> m) { v.assign(m.begin(), m.end()); });
     return v[0];
   };
   session.push({10, 0, 0, 1});
@@ -137,13 +156,17 @@ TEST_CASE("events out of place throw and change nothing", "[exec][events]") {
   for (const Event& e : stream(50, 7)) session.push(e);
   const std::int64_t now = stream(50, 7).back().t;
   const auto state = session.save_state();
-  for (const Event& bad : {Event{now - 1, 0, 0, 0}, Event{-1, 0, 0, 0}, Event{now, 9, 0, 0}, Event{now, -1, 0, 0}, Event{now, 0, 7, 0},
-                           Event{now, 0, -1, 0}, Event{now, 0, 0, 2}, Event{now + 10 * dt, 0, 0, -1}})
+  for (const Event& bad :
+       {Event{now - 1, 0, 0, 0}, Event{-1, 0, 0, 0}, Event{now, 9, 0, 0}, Event{now, -1, 0, 0}, Event{now, 0, 7, 0},
+        Event{now, 0, -1, 0}, Event{now, 0, 0, 2}, Event{now + 10 * dt, 0, 0, -1}})
     CHECK_THROWS_AS(session.push(bad), Error);
   CHECK_THROWS_AS(session.advance(now - 1), Error);
   CHECK_THROWS_AS(session.step(Tensor<float>({1, 2, 7, 9})), Error);  // events wait
   CHECK(session.save_state() == state);
-  CHECK(mentions(error_text([&] { session.push({now, 9, 0, 0}); }), "expected x below 9, y below 7, p 0 or 1, found (9, 0), p 0"));
+  CHECK(mentions(error_text([&] {
+                   session.push({now, 9, 0, 0});
+                 }),
+                 "expected x below 9, y below 7, p 0 or 1, found (9, 0), p 0"));
   // A saved state goes on with the events that wait.
   auto other = lowered.session(1, {.streaming = true, .event_step = dt});
   other.load_state(state);

@@ -13,7 +13,8 @@ using namespace spiq_test;
 namespace {
 
 // Integrate-and-fire with soft reset at 1: by hand on a slate.
-using Slate = Network<Input<1, 1, 2>, OverTime<Seq<Linear<3>, Spiking<presets::SpikingJellyIf<reset::Soft>>, Linear<2>>, Steps<4>>>;
+using Slate = Network<Input<1, 1, 2>,
+                      OverTime<Seq<Linear<3>, Spiking<presets::SpikingJellyIf<reset::Soft>>, Linear<2>>, Steps<4>>>;
 Slate slate() {
   Slate net;
   auto& first = net.layer<0>().body.layer<0>();
@@ -63,7 +64,8 @@ TEST_CASE("a probe takes out the spikes that a hand computes", "[exec][probe]") 
   CHECK_THROWS_AS((session.probe<0, exec::Probe::membrane>(Keep{none})), Error);
 }
 
-TEST_CASE("a probe of a streaming session: spikes and membranes, step by step, of any number of threads", "[exec][probe]") {
+TEST_CASE("a probe of a streaming session: spikes and membranes, step by step, of any number of threads",
+          "[exec][probe]") {
   const auto lowered = lower(slate(), target::Spiking{conversion::Trained{}});
   const Tensor<float> x({3, 2}, std::vector<float>{0, 0, 0, 0, 1, 0.5f});
   for (const int threads : {1, 2}) {
@@ -98,7 +100,8 @@ TEST_CASE("layers are numbered as layers() lists them, the branches of a join be
   std::vector<std::size_t> sizes;
   for_each_index<std::remove_cvref_t<decltype(lowered)>::Chain::total>([&](auto i) {
     std::size_t calls = 0, size = 0;
-    session.template probe<i.value>([&](std::size_t, std::size_t, std::span<const float> v) { ++calls, size = v.size(); });
+    session.template probe<i.value>(
+        [&](std::size_t, std::size_t, std::span<const float> v) { ++calls, size = v.size(); });
     CHECK(calls % 2 == 0);
     sizes.push_back(size);
   });
@@ -109,7 +112,8 @@ TEST_CASE("layers are numbered as layers() lists them, the branches of a join be
   CHECK(mentions(error_text([&] { tiled.probe<0>([](auto...) {}); }), "all 2 samples"));
 }
 
-TEST_CASE("a session that is not probed allocates nothing while it runs, and a probe changes no result", "[exec][probe]") {
+TEST_CASE("a session that is not probed allocates nothing while it runs, and a probe changes no result",
+          "[exec][probe]") {
   const auto lowered = lower(slate(), target::Spiking{conversion::Trained{}});
   const Tensor<float> x({1, 2}, std::vector<float>{1, 0.5f});
   auto plain = lowered.session(1, {.threads = 1, .streaming = true});

@@ -92,6 +92,7 @@
 #include <spiq/neuron/backward.hpp>
 #include <spiq/neuron/bit_serial.hpp>
 #include <spiq/neuron/charge.hpp>
+#include <spiq/neuron/constant_input.hpp>
 #include <spiq/neuron/delay.hpp>
 #include <spiq/neuron/dual.hpp>
 #include <spiq/neuron/encode.hpp>
@@ -103,6 +104,7 @@
 #include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/qcfs.hpp>
 #include <spiq/neuron/run.hpp>
+#include <spiq/neuron/stochastic.hpp>
 #include <spiq/neuron/surrogate.hpp>
 
 #include <spiq/nn/activation.hpp>
@@ -153,6 +155,7 @@
 #include <spiq/exec/attention.hpp>
 #include <spiq/exec/bit_serial.hpp>
 #include <spiq/exec/chain.hpp>
+#include <spiq/exec/choose_sums.hpp>
 #include <spiq/exec/delay.hpp>
 #include <spiq/exec/early_exit.hpp>
 #include <spiq/exec/epilogue.hpp>
@@ -164,6 +167,7 @@
 #include <spiq/exec/parameters.hpp>
 #include <spiq/exec/pool.hpp>
 #include <spiq/exec/probe.hpp>
+#include <spiq/exec/recurrent.hpp>
 #include <spiq/exec/report.hpp>
 #include <spiq/exec/session_state.hpp>
 #include <spiq/exec/spiking.hpp>

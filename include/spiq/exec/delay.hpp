@@ -26,7 +26,8 @@ struct DelayedSynapses {
 
   /// Adds what one row of inputs [begin, begin + channels) of d steps ago gives to the currents y.
   template <class P>
-  SPIQ_NOINLINE void add(const typename P::word* row, std::size_t begin, int channels, std::size_t d, float* y) const noexcept {
+  SPIQ_NOINLINE void add(const typename P::word* row, std::size_t begin, int channels, std::size_t d,
+                         float* y) const noexcept {
     kernel::for_each_event<P>(row, channels, [&](std::size_t c, float value) {
       const std::size_t bucket = d * inputs + begin + c;
       for (std::uint32_t k = first[bucket]; k < first[bucket + 1]; ++k) y[output[k]] += value * weight[k];
@@ -34,9 +35,9 @@ struct DelayedSynapses {
   }
 };
 
-/// A linear layer whose synapses have delays, as currents: y[t] = bias + sum of w x[t - d], zeros before the first step.
-/// A run sees all steps, and starts fresh; in a streaming session the last steps wait in a ring. An input with a single
-/// step is the same at each step.
+/// A linear layer whose synapses have delays, as currents: y[t] = bias + sum of w x[t - d], zeros before the first
+/// step. A run sees all steps, and starts fresh; in a streaming session the last steps wait in a ring. An input with a
+/// single step is the same at each step.
 template <class Take>
 struct Delay {
   using takes = Take;
@@ -52,8 +53,8 @@ struct Delay {
 
   struct State {
     Buffer<packing::real> out;
-    Buffer<Take> ring;     ///< `taps` steps, of streaming sessions
-    std::size_t now = 0;   ///< slot of the ring that the next step goes to: the oldest
+    Buffer<Take> ring;    ///< `taps` steps, of streaming sessions
+    std::size_t now = 0;  ///< slot of the ring that the next step goes to: the oldest
     bool streaming = false;
   };
 
@@ -79,9 +80,8 @@ struct Delay {
         });
       } else {
         for (std::size_t t = 0; t < static_cast<std::size_t>(steps); ++t)
-          step(s, t, std::min(t + 1, taps), state.out, [&](std::size_t p, std::size_t d) {
-            return x.row((s * pixels + p) * held + (held == 1 ? 0 : t - d));
-          });
+          step(s, t, std::min(t + 1, taps), state.out,
+               [&](std::size_t p, std::size_t d) { return x.row((s * pixels + p) * held + (held == 1 ? 0 : t - d)); });
       }
     }
     if (state.streaming) state.now = (state.now + 1) % taps;
@@ -120,11 +120,13 @@ struct Delay {
 private:
   /// Currents of sample s at step t from the inputs of 0 to `reach` - 1 steps ago.
   template <class RowOf>
-  void step(std::size_t s, std::size_t t, std::size_t reach, Buffer<packing::real>& out, const RowOf& row_of) const noexcept {
+  void step(std::size_t s, std::size_t t, std::size_t reach, Buffer<packing::real>& out,
+            const RowOf& row_of) const noexcept {
     float* const y = out.row(s * static_cast<std::size_t>(out.steps) + t);
     std::copy_n(bias.data(), outputs, y);
     for (std::size_t d = 0; d < reach; ++d)
-      for (std::size_t p = 0; p < in.pixels(); ++p) synapses.add<Take>(row_of(p, d), p * static_cast<std::size_t>(in.channels), in.channels, d, y);
+      for (std::size_t p = 0; p < in.pixels(); ++p)
+        synapses.add<Take>(row_of(p, d), p * static_cast<std::size_t>(in.channels), in.channels, d, y);
   }
   template <class F>
   void for_rows(const Buffer<Take>& ring, std::size_t now, F&& f) const {

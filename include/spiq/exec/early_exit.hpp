@@ -78,6 +78,8 @@ Exits early_exit(const Network& network, const Tensor<float>& images, int max_st
     SPIQ_THROW("early exit", "a network with an answer at every step", network.target);
   if (max_steps < 1) SPIQ_THROW("early exit: steps", "at least 1", std::to_string(max_steps));
   if (!(options.temperature > 0)) SPIQ_THROW("early exit: temperature", "a positive number", std::to_string(options.temperature));
+  if (network.input.steps != 1)
+    SPIQ_THROW("early exit: input", "a network that sees the same image at each step", "one of " + std::to_string(network.input.steps) + " frames");
   network.input.check(images.extents());
   const std::size_t n = images.extent(0), size = n == 0 ? 0 : images.size() / n;
   Exits result{std::vector<int>(n, -1), std::vector<int>(n, 0)};

@@ -43,7 +43,8 @@ public:
   void check_time(std::int64_t t, std::size_t open) const {
     if (!on()) SPIQ_THROW("spiq: events need a session with the option event_step");
     const std::int64_t first = earliest(open);
-    if (t < first) SPIQ_THROW("session event time", "at least " + std::to_string(first) + " us", std::to_string(t) + " us");
+    if (t < first)
+      SPIQ_THROW("session event time", "at least " + std::to_string(first) + " us", std::to_string(t) + " us");
   }
   /// Throws unless the event may come now.
   void check(const Event& e, std::size_t open) const {
@@ -51,7 +52,8 @@ public:
     const auto within = [](int v, std::size_t n) { return v >= 0 && static_cast<std::size_t>(v) < n; };
     if (!within(e.x, frame_.extent(3)) || !within(e.y, frame_.extent(2)) || !within(e.p, 2))
       SPIQ_THROW("session event",
-                 "x below " + std::to_string(frame_.extent(3)) + ", y below " + std::to_string(frame_.extent(2)) + ", p 0 or 1",
+                 "x below " + std::to_string(frame_.extent(3)) + ", y below " + std::to_string(frame_.extent(2)) +
+                     ", p 0 or 1",
                  "(" + std::to_string(e.x) + ", " + std::to_string(e.y) + "), p " + std::to_string(e.p));
   }
   /// Adds an event of the open step.

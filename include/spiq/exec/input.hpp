@@ -50,13 +50,15 @@ struct InputStage {
   /// As many frames as the buffer holds steps.
   template <class P>
   void fill(const float* image, Buffer<P>& out, std::size_t sample) const noexcept {
-    for (std::size_t t = 0; t < static_cast<std::size_t>(out.steps); ++t) fill_step(image + t * shape.size(), out, sample, t);
+    for (std::size_t t = 0; t < static_cast<std::size_t>(out.steps); ++t)
+      fill_step(image + t * shape.size(), out, sample, t);
   }
 
 private:
   template <class P>
   void fill_step(const float* image, Buffer<P>& out, std::size_t sample, std::size_t step) const noexcept {
-    const std::size_t pixels = shape.pixels(), frames = static_cast<std::size_t>(out.steps), apart = frames * out.stride;
+    const std::size_t pixels = shape.pixels(), frames = static_cast<std::size_t>(out.steps);
+    const std::size_t apart = frames * out.stride;
     const auto channels = static_cast<std::size_t>(shape.channels);
     if constexpr (std::is_same_v<P, packing::real>) {
       if (pixels == 1 && mean.empty()) {  // a plain vector: nothing to reorder

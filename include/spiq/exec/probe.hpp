@@ -65,8 +65,9 @@ void probe_layer(const Chain& chain, const State& state, const Probed& range, Si
       probe_output(own.out, range, sink);
     } else {
       constexpr bool kept = requires { own.stream.values; };
-      static_assert(kept, "spiq: probe<I, Probe::membrane> takes a layer of neurons that keep a membrane potential from "
-                          "step to step");
+      static_assert(kept,
+                    "spiq: probe<I, Probe::membrane> takes a layer of neurons that keep a membrane potential from "
+                    "step to step");
       if constexpr (kept) probe_membrane(own.stream, layer.output_shape(), range, sink);
     }
   };

@@ -17,8 +17,8 @@ namespace exec {
 
 /// How a session divides its work.
 struct SessionOptions {
-  int threads = 0;       ///< workers at most; 0: as many as a parallel region would get
-  int tile = 0;          ///< samples that pass through all layers together; 0: chosen by size
+  int threads = 0;              ///< workers at most; 0: as many as a parallel region would get
+  int tile = 0;                 ///< samples that pass through all layers together; 0: chosen by size
   bool over_time = false;       ///< also keep the logits after every step
   bool count_internal = false;  ///< count PASCAL's internal spikes
   bool streaming = false;       ///< for `step`: neurons keep their state from step to step
@@ -34,7 +34,9 @@ concept Remembers = requires(const L& layer, S& state, std::vector<float>& to, s
   from = layer.load(state, from);
 };
 template <class S>
-concept Streams = requires(S& state) { state.stream.values; };
+concept Streams = requires(S& state) {
+  state.stream.values;
+};
 
 /// As before the first step.
 template <class L, class S>

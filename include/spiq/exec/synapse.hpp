@@ -102,7 +102,8 @@ void sink_zeros(std::size_t rows, int channels, Sink& sink) noexcept {
   for (auto& row : zeros) row[0] = V::zero();
   for (int c = 0; c < channels; c += V::width)
     for (std::size_t r = 0; r < rows; r += height)
-      sink(zeros, kernel::TileAt{r, static_cast<int>(std::min<std::size_t>(height, rows - r)), c, std::min(V::width, channels - c)});
+      sink(zeros, kernel::TileAt{r, static_cast<int>(std::min<std::size_t>(height, rows - r)), c,
+                                 std::min(V::width, channels - c)});
 }
 }  // namespace detail
 

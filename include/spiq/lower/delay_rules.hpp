@@ -1,21 +1,29 @@
 /// @file
-/// The rules of layers that look back in time: learned delays become whole steps.
+/// The rules of layers that look back in time: learned delays become whole steps, spikes come back a step later.
 #pragma once
 
 #include <spiq/exec/delay.hpp>
+#include <spiq/exec/recurrent.hpp>
 #include <spiq/lower/rules.hpp>
 #include <spiq/nn/delayed_linear.hpp>
+#include <spiq/nn/recurrent.hpp>
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
 
 namespace lowering {
+
+/// Throws where a layer that looks back stands outside the steps of an `OverTime`.
+inline void check_in_time(const std::string& path, const char* layer) {
+  if (path.find(".body.") == std::string::npos)
+    SPIQ_THROW("layer " + path + ": " + layer, "a place inside OverTime", "one outside");
+}
 
 struct DelayDraft {
   Shape in;
@@ -34,8 +42,8 @@ struct DelayDraft {
   }
 };
 
-/// The synapses of a trained layer, each with its delay, for inputs as they lie: `context.shape`, channels fastest, where
-/// weights count features in the (c, h, w) order. Weights take up the amplitude of the input.
+/// The synapses of a trained layer, each with its delay, for inputs as they lie: `context.shape`, channels fastest,
+/// where weights count features in the (c, h, w) order. Weights take up the amplitude of the input.
 template <int N, int Taps>
 exec::DelayedSynapses delayed_synapses(const DelayedLinear<N, Taps>& layer, const Context& context) {
   exec::DelayedSynapses s;
@@ -57,7 +65,8 @@ exec::DelayedSynapses delayed_synapses(const DelayedLinear<N, Taps>& layer, cons
     for (std::size_t i = 0; i < s.inputs; ++i) {
       const std::uint32_t at = next[bucket(o, i)]++;
       s.output[at] = static_cast<std::uint32_t>(o);
-      s.weight[at] = static_cast<float>(double{layer.weight[o * s.inputs + i]} * context.amplitude_of(static_cast<int>(i / pixels)));
+      s.weight[at] = static_cast<float>(double{layer.weight[o * s.inputs + i]} *
+                                        context.amplitude_of(static_cast<int>(i / pixels)));
     }
   return s;
 }
@@ -75,15 +84,12 @@ struct Rule<Target, Signal, DelayedLinear<N, Taps>> {
   using out = signal::real;
   template <class Arch>
   static auto apply(const Target&, Context& c, const std::string& path, const DelayedLinear<N, Taps>& layer) {
-    if (path.find("body") == std::string::npos) SPIQ_THROW("layer " + path + ": DelayedLinear", "a place inside OverTime", "one outside");
+    check_in_time(path, DelayedLinear<N, Taps>::name);
     if (static_cast<std::size_t>(layer.in.channels) != c.shape.size())
       SPIQ_THROW("layer " + path + ": inputs", std::to_string(layer.in.channels), std::to_string(c.shape.size()));
-    const auto finite = [&](const Tensor<float>& values) {
-      for (const float v : values.span())
-        if (!std::isfinite(v)) SPIQ_THROW("layer " + path, "parameters that are finite numbers", std::to_string(v));
-    };
-    for (const Tensor<float>* const t : {&layer.weight, &layer.position, &layer.bias}) finite(*t);
-    DelayDraft draft{c.shape, N, c.time_steps, delayed_synapses(layer, c), {layer.bias.span().begin(), layer.bias.span().end()}, {}};
+    const std::vector<float> bias = finite(layer.bias, path);
+    for (const Tensor<float>* const t : {&layer.weight, &layer.position}) static_cast<void>(finite(*t, path));
+    DelayDraft draft{c.shape, N, c.time_steps, delayed_synapses(layer, c), bias, {}};
     draft.info.path = path;
     draft.info.in_steps = c.steps;
     draft.info.macs = draft.synapses.weight.size();
@@ -92,6 +98,55 @@ struct Rule<Target, Signal, DelayedLinear<N, Taps>> {
     c.amplitude = 1;
     c.channel_amplitude.clear();
     c.max_level = c.max_word = 0;
+    return draft;
+  }
+};
+
+template <neuron::Model M, class Arch>
+struct RecurrentDraft {
+  exec::Recurrent<M, Arch> layer;
+
+  template <class Up>
+  using emits = Packings<packing::by_channel>;
+  template <class Emit, class Up>
+  using consumes = Packings<packing::real>;
+  template <class Take, class Emit, class Up>
+  auto bind() {
+    return std::move(layer);
+  }
+};
+
+template <class Layer, class Target>
+struct recurrent_refused {
+  static_assert(
+      !std::is_same_v<Target, Target>,
+      "spiq: Recurrent reads currents and needs time steps: put a Linear or DelayedLinear (and BatchNorm) before it, "
+      "both inside OverTime, and lower to target::Spiking{conversion::Trained{}}");
+};
+template <class Target, class Signal, neuron::Model M, class Surrogate, class... Options>
+struct Rule<Target, Signal, Recurrent<Spiking<M, Surrogate, Options...>>> {
+  using layer_type = Recurrent<Spiking<M, Surrogate, Options...>>;
+  static constexpr bool exists =
+      std::is_same_v<Target, target::Spiking<conversion::Trained>> && std::is_same_v<Signal, signal::real>;
+  using refusal = recurrent_refused<layer_type, Target>;
+  using out = signal::discrete;
+  template <class Arch>
+  static auto apply(const Target& t, Context& c, const std::string& path, const layer_type& layer) {
+    check_in_time(path, layer_type::name);
+    if (layer.in != c.shape) SPIQ_THROW("layer " + path + ": input", to_string(layer.in), to_string(c.shape));
+    const auto numbers = numbers_of_activation(layer.body, path, c.time_steps);
+    using model = std::remove_cvref_t<decltype(numbers.model)>;
+    RecurrentDraft<model, Arch> draft{{c.shape.channels, c.time_steps, numbers.model, {}, {}}};
+    const std::size_t n = layer.in.size(), stride = draft.layer.stride();
+    const std::vector<float> weight = finite(layer.weight, path);
+    draft.layer.weight.assign(n * stride, 0.0f);
+    for (std::size_t to = 0; to < n; ++to)
+      for (std::size_t from = 0; from < n; ++from) draft.layer.weight[from * stride + to] = weight[to * n + from];
+    draft.layer.info.path = path;
+    draft.layer.info.in_steps = c.steps;
+    draft.layer.info.macs = n * n;
+    draft.layer.info.threshold = Coding<Target>::threshold(numbers);
+    Coding<Target>::after(t, numbers, c);
     return draft;
   }
 };

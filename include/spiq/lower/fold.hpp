@@ -27,6 +27,13 @@ inline void check_input(const Shape& trained, const Context& context, const std:
                to_string(trained));
 }
 
+/// A copy of numbers; throws where one is not finite.
+inline std::vector<float> finite(const Tensor<float>& values, const std::string& path) {
+  for (const float v : values.span())
+    if (!std::isfinite(v)) SPIQ_THROW("layer " + path, "parameters that are finite numbers", std::to_string(v));
+  return {values.span().begin(), values.span().end()};
+}
+
 /// Throws unless a layer on a single pixel is the linear map that its weights [out, in] say.
 inline void check_linear(const kernel::ConvGeometry& g, const std::string& path) {
   if (g.kernel_h != 1 || g.kernel_w != 1 || g.pad_h != 0 || g.pad_w != 0)

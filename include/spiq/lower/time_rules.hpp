@@ -47,7 +47,8 @@ auto unfolded(const PackOf<std::index_sequence<I...>, L...>& layers, Context& co
     } else {
       static_assert(!T::options::poisson && !T::options::last,
                     "spiq: lowering takes OverTime with DirectInput or FrameInput and MeanOverTime");
-      static_assert(!T::options::frames || First, "spiq: OverTime with FrameInput is lowered as the first layer of a network");
+      static_assert(!T::options::frames || First,
+                    "spiq: OverTime with FrameInput is lowered as the first layer of a network");
       if (layer.steps < 1 || layer.steps > most_steps)
         SPIQ_THROW("lowering: OverTime", "1 to " + std::to_string(most_steps) + " time steps", std::to_string(layer.steps));
       context.time_steps = layer.steps;

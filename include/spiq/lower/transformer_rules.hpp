@@ -66,13 +66,6 @@ inline void check_map(const Shape& trained, const Context& context, const std::s
     SPIQ_THROW("layer " + path + ": " + layer, "the map before any Flatten as input: " + to_string(context.shape),
                to_string(trained));
 }
-/// A copy of numbers; throws where one is not finite.
-inline std::vector<float> finite(const Tensor<float>& values, const std::string& path) {
-  for (const float v : values.span())
-    if (!std::isfinite(v)) SPIQ_THROW("layer " + path, "parameters that are finite numbers", std::to_string(v));
-  return {values.span().begin(), values.span().end()};
-}
-
 template <class Function>
 MapDraft<Function> draft_map(Context& c, const std::string& path, Function function) {
   exec::LayerInfo info;

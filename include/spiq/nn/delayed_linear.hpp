@@ -20,18 +20,20 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// y[t][o] = bias[o] + sum over i, d of K[o][i][d] x[t - d][i], zeros before the first step: a linear layer whose synapse
-/// from i to o has a weight and a delay of 0 to Taps - 1 steps, both learned (DCLS: Hammouamri et al., arXiv 2306.17670;
-/// `delay` says how a position becomes a kernel). {1, 1, n} -> {1, 1, N}, inside `OverTime`, over any number of steps.
+/// y[t][o] = bias[o] + sum over i, d of K[o][i][d] x[t - d][i], zeros before the first step: a linear layer whose
+/// synapse from i to o has a weight and a delay of 0 to Taps - 1 steps, both learned (DCLS: Hammouamri et al., arXiv
+/// 2306.17670; `delay` says how a position becomes a kernel). {1, 1, n} -> {1, 1, N}, inside `OverTime`, over any
+/// number of steps.
 ///
 /// In training K is a Gaussian of `width` around the position, which so has a gradient; shrink the width from epoch to
-/// epoch (`annealed_width`), so that little changes when every other pass, and every lowered network, rounds positions to
-/// whole steps: one delay per synapse. Positions, counted from the centre of the kernel (delay = Taps - 1 - position -
-/// Taps / 2), are kept within it. Gradients pass to all earlier steps of the pass (with `Sltt`, whose passes hold one
-/// step, to none: weights and positions still see what came in before); nothing is truncated otherwise.
+/// epoch (`annealed_width`), so that little changes when every other pass, and every lowered network, rounds positions
+/// to whole steps: one delay per synapse. Positions, counted from the centre of the kernel (delay = Taps - 1 - position
+/// - Taps / 2), are kept within it. Gradients pass to the earlier steps of a window of `Pass::window` steps, or to all
+/// of the pass (with `Sltt`, whose passes hold one step, to none); weights and positions see all that came in before.
 template <int N, int Taps>
 struct DelayedLinear {
-  static_assert(N >= 1 && Taps >= 1 && Taps <= 256, "spiq: DelayedLinear<N, Taps> takes N >= 1 outputs and 1 to 256 taps");
+  static_assert(N >= 1 && Taps >= 1 && Taps <= 256,
+                "spiq: DelayedLinear<N, Taps> takes N >= 1 outputs and 1 to 256 taps");
   static constexpr const char* name = "DelayedLinear";
   static constexpr std::size_t taps = Taps, outputs = N;
   static constexpr bool accepts(Shape in) { return in.height == 1 && in.width == 1 && in.channels > 0; }
@@ -51,8 +53,13 @@ struct DelayedLinear {
   float width = Taps / 2;  ///< of the Gaussian, as `delay::Window::gauss` takes it
 
   explicit DelayedLinear(Shape input)
-      : in(input), weight({outputs, inputs()}), position(weight.extents()), bias({outputs}),
-        weight_gradient(weight.extents()), position_gradient(weight.extents()), bias_gradient({outputs}) {}
+      : in(input),
+        weight({outputs, inputs()}),
+        position(weight.extents()),
+        bias({outputs}),
+        weight_gradient(weight.extents()),
+        position_gradient(weight.extents()),
+        bias_gradient({outputs}) {}
 
   /// The width at a share of training in [0, 1]: from Taps / 2 exponentially to 0.23 within the first quarter.
   static float annealed_width(double share) {
@@ -88,8 +95,8 @@ struct DelayedLinear {
     nn::for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
       for (std::size_t s = first; s < first + count; ++s) std::copy_n(bias.data(), outputs, y + s * outputs);
       for (std::size_t d = 0; d < taps; ++d)
-        kernel::gemm(size(count, outputs, n), input + (before + first - d * batch) * n, n, false, kernel + d * outputs * n, n, true,
-                     y + first * outputs, outputs, true);
+        kernel::gemm(size(count, outputs, n), input + (before + first - d * batch) * n, n, false,
+                     kernel + d * outputs * n, n, true, y + first * outputs, outputs, true);
     });
   }
 
@@ -112,26 +119,27 @@ struct DelayedLinear {
         position[s] = within(position[s]);
         for (std::size_t k = 0; k < taps; ++k) own[k] = gradient[(taps - 1 - k) * outputs * n + s];
         weight_gradient[s] = position_gradient[s] = 0;
-        delay::kernel_backward(delay::Window::gauss, taps, 1, &weight[s], &position[s], &width, own.data(), &weight_gradient[s],
-                               &position_gradient[s], nullptr);
+        delay::kernel_backward(delay::Window::gauss, taps, 1, &weight[s], &position[s], &width, own.data(),
+                               &weight_gradient[s], &position_gradient[s], nullptr);
       }
     });
     if (dx == nullptr) return;
     const float* const kernel = cache.kernel.data();
-    nn::for_chunks(samples, row_chunk, pass.threads, [&](std::size_t first, std::size_t count) {
-      std::fill_n(dx + first * n, count * n, 0.0f);
-      for (std::size_t d = 0; d < taps; ++d) {
-        const std::size_t from = first + d * batch;  // row of dy that row `first` of x went to
-        if (from >= samples) break;
-        kernel::gemm(size(std::min(count, samples - from), n, outputs), dy + from * outputs, outputs, false, kernel + d * outputs * n, n,
-                     false, dx + first * n, n, true);
-      }
-    });
+    const std::size_t window = pass.window == 0 ? cache.steps : static_cast<std::size_t>(pass.window);
+    for (std::size_t t = 0; t < cache.steps; ++t) {
+      const std::size_t reach = std::min({taps, cache.steps - t, window - t % window});
+      nn::for_chunks(batch, row_chunk, pass.threads, [&](std::size_t row, std::size_t count) {
+        for (std::size_t d = 0; d < reach; ++d)
+          kernel::gemm(size(count, n, outputs), dy + ((t + d) * batch + row) * outputs, outputs, false,
+                       kernel + d * outputs * n, n, false, dx + (t * batch + row) * n, n, d != 0);
+      });
+    }
   }
 
   template <class Visitor>
   void parameters(const std::string& path, Visitor&& visit) {
-    visit(nn::Parameter{path + "weight", weight.span(), weight_gradient.span(), weight.extents(), nn::ParameterKind::weight});
+    visit(nn::Parameter{path + "weight", weight.span(), weight_gradient.span(), weight.extents(),
+                        nn::ParameterKind::weight});
     visit(nn::Parameter{path + "position", position.span(), position_gradient.span(), position.extents(),
                         nn::ParameterKind::delay});
     visit(nn::Parameter{path + "bias", bias.span(), bias_gradient.span(), bias.extents(), nn::ParameterKind::bias});

@@ -13,11 +13,12 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Recurrent<Spiking<...>>: the neurons of a `Spiking` layer, whose current at step t also has W s[t - 1], W [n, n] learned
-/// (out, in), s the layer's own spikes, none before the first step: snnTorch's RLeaky with all_to_all = True.
-/// {1, 1, n} -> {1, 1, n}, inside `OverTime`, over any number of steps. Gradients pass through time along the potentials
-/// and along the spikes that come back, over all steps of a pass; with `Sltt`, whose passes hold one step, to no earlier
-/// one. Nothing is truncated otherwise.
+/// Recurrent<Spiking<...>>: the neurons of a `Spiking` layer, whose current at step t also has W s[t - 1], W [n, n]
+/// learned (out, in), s the layer's own spikes, none before the first step: snnTorch's RLeaky with all_to_all = True.
+/// {1, 1, n} -> {1, 1, n}, inside `OverTime`, over any number of steps. Gradients pass through time along the
+/// potentials and along the spikes that come back, within windows of `Pass::window` steps or over all of the pass (with
+/// `Sltt`, whose passes hold one step, to no earlier one); W sees all that came back. `Pass::spike_weight` as in
+/// `Spiking`.
 template <class Body>
 struct Recurrent {
   static_assert(!std::is_same_v<Body, Body>, "spiq: Recurrent<Body> takes a Spiking<...> layer as its body");
@@ -30,8 +31,8 @@ struct Recurrent<Spiking<M, Surrogate, Options...>> {
   static constexpr Shape output_shape(Shape in) { return in; }
 
   struct Cache {
-    nn::Workspace current;  ///< [step][neuron]
-    nn::Workspace before;   ///< [step][state][neuron], what each step began with
+    nn::Workspace current;             ///< [step][neuron]
+    nn::Workspace before;              ///< [step][state][neuron], what each step began with
     nn::Workspace state, first, last;  ///< spikes before the first and of the last step of the pass
     nn::Workspace gradient, spike_gradient, current_gradient, sums;
   };
@@ -67,7 +68,8 @@ struct Recurrent<Spiking<M, Surrogate, Options...>> {
       float* const current = currents + (keeps ? t * z.neurons : 0);
       std::copy_n(x + t * z.neurons, z.neurons, current);
       nn::for_chunks(z.batch, row_chunk, pass.threads, [&](std::size_t row, std::size_t count) {
-        kernel::gemm(size(count, z.n, z.n), came + row * z.n, z.n, false, weight.data(), z.n, true, current + row * z.n, z.n, true);
+        kernel::gemm(size(count, z.n, z.n), came + row * z.n, z.n, false, weight.data(), z.n, true, current + row * z.n,
+                     z.n, true);
       });
       if (keeps) std::copy_n(state, states * z.neurons, before + t * states * z.neurons);
       parallel_for(z.neurons, grain, pass.threads, [&](std::size_t begin, std::size_t end, int) {
@@ -85,7 +87,6 @@ struct Recurrent<Spiking<M, Surrogate, Options...>> {
     const Sizes z(samples, in, pass);
     constexpr std::size_t parameters = M::parameter_count;
     float* const gradient = cache.gradient.get(states * z.neurons);
-    std::fill_n(gradient, states * z.neurons, 0.0f);
     float* const dspikes = cache.spike_gradient.get(z.neurons);
     float* const dcurrent = dx != nullptr ? dx : cache.current_gradient.get(samples * z.n);
     const std::size_t chunks = (z.neurons + grain - 1) / grain;
@@ -93,12 +94,17 @@ struct Recurrent<Spiking<M, Surrogate, Options...>> {
     if (body_type::learned) std::fill_n(sums, chunks * parameters, 0.0f);
     const neuron::Differentiable<typename M::compare, Surrogate> fire{body.surrogate,
                                                                       nn::times_given<DetachReset, Options...> != 0};
+    const float cost = pass.spike_weight / static_cast<float>(std::max<std::size_t>(z.batch, 1));
+    const std::size_t window = pass.window == 0 ? z.steps : static_cast<std::size_t>(pass.window);
     for (std::size_t t = z.steps; t-- > 0;) {
-      std::copy_n(dy + t * z.neurons, z.neurons, dspikes);
-      if (t + 1 < z.steps)
+      for (std::size_t i = 0; i < z.neurons; ++i) dspikes[i] = dy[t * z.neurons + i] + cost;
+      const bool last = (t + 1) % window == 0 || t + 1 == z.steps;  // of its window
+      if (last)
+        std::fill_n(gradient, states * z.neurons, 0.0f);
+      else
         nn::for_chunks(z.batch, row_chunk, pass.threads, [&](std::size_t row, std::size_t count) {
-          kernel::gemm(size(count, z.n, z.n), dcurrent + (t + 1) * z.neurons + row * z.n, z.n, false, weight.data(), z.n, false,
-                       dspikes + row * z.n, z.n, true);
+          kernel::gemm(size(count, z.n, z.n), dcurrent + (t + 1) * z.neurons + row * z.n, z.n, false, weight.data(),
+                       z.n, false, dspikes + row * z.n, z.n, true);
         });
       nn::for_chunks(z.neurons, grain, pass.threads, [&](std::size_t begin, std::size_t count) {
         neuron::step_backward(body.model, fire, z.neurons, begin, begin + count, cache.current.data() + t * z.neurons,
@@ -123,7 +129,8 @@ struct Recurrent<Spiking<M, Surrogate, Options...>> {
 
   template <class Visitor>
   void parameters(const std::string& path, Visitor&& visit) {
-    visit(nn::Parameter{path + "weight", weight.span(), weight_gradient.span(), weight.extents(), nn::ParameterKind::weight});
+    visit(nn::Parameter{path + "weight", weight.span(), weight_gradient.span(), weight.extents(),
+                        nn::ParameterKind::weight});
     if constexpr (body_type::learned) body.parameters(path + "body.", visit);
   }
   template <class Self, class Visitor>

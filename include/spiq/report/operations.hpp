@@ -4,8 +4,13 @@
 #pragma once
 
 #include <spiq/core/parallel.hpp>
+<<<<<<< HEAD
 #include <spiq/exec/bit_serial.hpp>
+=======
+#include <spiq/exec/delay.hpp>
+>>>>>>> work-e
 #include <spiq/exec/network.hpp>
+#include <spiq/exec/recurrent.hpp>
 #include <spiq/report/activity.hpp>
 #include <spiq/report/energy.hpp>
 
@@ -31,25 +36,62 @@ struct LayerOperations {
 namespace detail {
 /// Its neurons fire; they answer only when they have seen all steps.
 template <class Epilogue>
+<<<<<<< HEAD
 inline constexpr bool fires = requires { requires Epilogue::fires; };
 template <class Epilogue>
 inline constexpr bool answers_at_end = requires { requires !Epilogue::streams; };
+=======
+struct NeuronOf {
+  static constexpr bool spikes = false;
+  static constexpr bool pascal = false;
+};
+template <class T>
+struct NeuronOf<exec::Fire<T>> {
+  static constexpr bool spikes = true;
+  static constexpr bool pascal = false;
+};
+template <class M>
+struct NeuronOf<exec::FireModel<M>> : NeuronOf<exec::Fire<float>> {};
+template <class T, class Emits>
+struct NeuronOf<exec::PascalFire<T, Emits>> {
+  static constexpr bool spikes = true;
+  static constexpr bool pascal = true;
+};
+>>>>>>> work-e
 template <class Layer>
 concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
 template <class Layer>
 concept WithProduct = requires(const Layer& layer) { layer.product; };
 
+/// Spikes come back to their own layer, or wait in it.
+template <class Layer>
+inline constexpr bool recurrent = false;
+template <class M, class Arch>
+inline constexpr bool recurrent<exec::Recurrent<M, Arch>> = true;
+template <class Layer>
+inline constexpr bool delays = false;
+template <class Take>
+inline constexpr bool delays<exec::Delay<Take>> = true;
+
 template <class Layer>
 constexpr bool layer_spikes() {
+<<<<<<< HEAD
   if constexpr (WithEpilogue<Layer>)
     return fires<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>;
+=======
+  if constexpr (recurrent<Layer>)
+    return true;
+  else if constexpr (WithEpilogue<Layer>)
+    return NeuronOf<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>::spikes;
+>>>>>>> work-e
   else
     return false;
 }
 }  // namespace detail
 
 /// Adds up the operations of the images that a session runs. Definitions: see energy.hpp.
-/// Join layers with an identity shortcut count one AC per spike that comes through it.
+/// Join layers with an identity shortcut count one AC per spike that comes through it; layers with delays or recurrence
+/// one per synapse that a value wakes while the run lasts.
 class OperationCounter {
 public:
   /// Adds the last run. The session must see its whole batch at once and count internal spikes: make it with
@@ -141,14 +183,23 @@ private:
   static void count(Row& row, const Layer& layer, const In& in, const State& state, bool spiking) {
     if constexpr (detail::WithProduct<Layer>) {
       count_synapse(row, layer, view_as<typename Layer::takes>(in), spiking);
+    } else if constexpr (detail::delays<Layer>) {
+      count_delays(row, layer, view_as<typename Layer::takes>(in), spiking);
+    } else if constexpr (detail::recurrent<Layer>) {
+      count_recurrent(row, layer, state.out);
     } else if constexpr (requires { layer.shortcut; }) {
       using Shortcut = std::remove_cvref_t<decltype(layer.shortcut)>;
       if constexpr (Shortcut::size == 0) count_identity(row, Layer::branch(in), spiking);
     } else if constexpr (requires { layer.out_projection; }) {
       row.mac += static_cast<std::uint64_t>(state.out.samples) * layer.info.macs;
     }
+<<<<<<< HEAD
     if constexpr (detail::layer_spikes<Layer>()) {
       using Epilogue = std::remove_cvref_t<decltype(layer.epilogue)>;
+=======
+    if constexpr (detail::layer_spikes<Layer>() && detail::WithEpilogue<Layer>) {
+      using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;
+>>>>>>> work-e
       const auto& buffer = detail::any_part(state.out);
       const auto samples = static_cast<std::size_t>(buffer.samples);
       // Counts do not show the steps that they stand for; the layer knows them.
@@ -192,6 +243,48 @@ private:
           if (in.row(r)[c] != 0) row.neurobench_mac += row.reach[r / steps % in.shape.pixels() * channels + c];
     }
     row.mac += samples * static_cast<std::uint64_t>(in.steps) * layer.info.macs;
+  }
+  /// A value that comes in wakes the synapses that answer within the run.
+  template <class Layer, class P>
+  static void count_delays(Row& row, const Layer& layer, const Buffer<P>& in, bool spiking) {
+    const auto channels = static_cast<std::size_t>(in.shape.channels), held = static_cast<std::size_t>(in.steps);
+    const auto steps = static_cast<std::size_t>(layer.steps);
+    const exec::DelayedSynapses& s = layer.synapses;
+    const auto woken = [&](std::size_t r, std::size_t c) {
+      std::uint64_t n = 0;
+      const std::size_t input = r / held % in.shape.pixels() * channels + c;
+      // The same input at each step comes in at each.
+      for (std::size_t t = held == 1 ? 0 : r % held; t < (held == 1 ? steps : r % held + 1); ++t)
+        for (std::size_t d = 0; d < std::min(s.taps, steps - t); ++d)
+          n += s.first[d * s.inputs + input + 1] - s.first[d * s.inputs + input];
+      return n;
+    };
+    for (std::size_t r = 0; r < in.rows(); ++r)
+      kernel::for_each_event<P>(in.row(r), in.shape.channels, [&](std::size_t c, float value) {
+        const std::uint64_t n = woken(r, c);
+        if constexpr (detail::integer_packing<P>) {
+          (std::is_same_v<P, packing::by_channel> ? row.neurobench_ac : row.neurobench_mac) += n;
+          (spiking ? row.ac : row.mac) += n * static_cast<std::uint64_t>(value);
+        } else {
+          row.neurobench_mac += n;
+          row.mac += n;
+        }
+      });
+  }
+  /// A spike wakes the non-zero weights of its neuron a step later, but for those of the last step.
+  template <class Layer>
+  static void count_recurrent(Row& row, const Layer& layer, const Buffer<packing::by_channel>& out) {
+    const auto steps = static_cast<std::size_t>(out.steps);
+    row.neurons = out.shape.size();
+    row.updates += static_cast<std::uint64_t>(out.samples) * row.neurons * steps;
+    detail::for_each_active(out, static_cast<std::size_t>(out.samples), [&](std::size_t r, std::size_t from, unsigned) {
+      ++row.spikes;
+      if (r % steps + 1 == steps) return;
+      const float* const w = layer.weight.data() + from * layer.stride();
+      const auto n = static_cast<std::uint64_t>(row.neurons - static_cast<std::size_t>(std::count(w, w + row.neurons, 0.0f)));
+      row.ac += n;
+      row.neurobench_ac += n;
+    });
   }
   template <class P>
   static void count_identity(Row& row, const Buffer<P>& in, bool spiking) {
