@@ -4,11 +4,7 @@
 #pragma once
 
 #include <spiq/core/parallel.hpp>
-<<<<<<< HEAD
-#include <spiq/exec/bit_serial.hpp>
-=======
 #include <spiq/exec/delay.hpp>
->>>>>>> work-e
 #include <spiq/exec/network.hpp>
 #include <spiq/exec/recurrent.hpp>
 #include <spiq/report/activity.hpp>
@@ -36,28 +32,9 @@ struct LayerOperations {
 namespace detail {
 /// Its neurons fire; they answer only when they have seen all steps.
 template <class Epilogue>
-<<<<<<< HEAD
 inline constexpr bool fires = requires { requires Epilogue::fires; };
 template <class Epilogue>
 inline constexpr bool answers_at_end = requires { requires !Epilogue::streams; };
-=======
-struct NeuronOf {
-  static constexpr bool spikes = false;
-  static constexpr bool pascal = false;
-};
-template <class T>
-struct NeuronOf<exec::Fire<T>> {
-  static constexpr bool spikes = true;
-  static constexpr bool pascal = false;
-};
-template <class M>
-struct NeuronOf<exec::FireModel<M>> : NeuronOf<exec::Fire<float>> {};
-template <class T, class Emits>
-struct NeuronOf<exec::PascalFire<T, Emits>> {
-  static constexpr bool spikes = true;
-  static constexpr bool pascal = true;
-};
->>>>>>> work-e
 template <class Layer>
 concept WithEpilogue = requires(const Layer& layer) { layer.epilogue; };
 template <class Layer>
@@ -75,15 +52,10 @@ inline constexpr bool delays<exec::Delay<Take>> = true;
 
 template <class Layer>
 constexpr bool layer_spikes() {
-<<<<<<< HEAD
-  if constexpr (WithEpilogue<Layer>)
-    return fires<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>;
-=======
   if constexpr (recurrent<Layer>)
     return true;
   else if constexpr (WithEpilogue<Layer>)
-    return NeuronOf<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>::spikes;
->>>>>>> work-e
+    return fires<std::remove_cvref_t<decltype(std::declval<Layer>().epilogue)>>;
   else
     return false;
 }
@@ -193,13 +165,8 @@ private:
     } else if constexpr (requires { layer.out_projection; }) {
       row.mac += static_cast<std::uint64_t>(state.out.samples) * layer.info.macs;
     }
-<<<<<<< HEAD
-    if constexpr (detail::layer_spikes<Layer>()) {
-      using Epilogue = std::remove_cvref_t<decltype(layer.epilogue)>;
-=======
     if constexpr (detail::layer_spikes<Layer>() && detail::WithEpilogue<Layer>) {
-      using Neuron = detail::NeuronOf<std::remove_cvref_t<decltype(layer.epilogue)>>;
->>>>>>> work-e
+      using Epilogue = std::remove_cvref_t<decltype(layer.epilogue)>;
       const auto& buffer = detail::any_part(state.out);
       const auto samples = static_cast<std::size_t>(buffer.samples);
       // Counts do not show the steps that they stand for; the layer knows them.
