@@ -11,6 +11,7 @@ for program in "$folder"/*; do
     ann_to_snn) set -- --quick --out "$out" --json "$out/table.json" ;;
     quake_accuracy) set -- --quick --out "$out" --json "$out/quake.json" ;;
     neuron_zoo) set -- --out "$out/zoo.svg" ;;
+    local_learning) set -- --quick --out "$out" ;;
     *) set -- --help ;;
   esac
   echo "$name $*"
