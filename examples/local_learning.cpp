@@ -91,7 +91,10 @@ public:
       learned.emplace_back(g, layer.neurons, layer.rule, rng.split(learned.size()));
       bytes += learned.back().weights().bytes();
     }
-    KernelRow row{name, static_cast<std::size_t>(layers[0].size), kernels(learned[0]), {}};
+    KernelRow row{layers.size() > 1 ? name + ", the first" : name,
+                  static_cast<std::size_t>(layers[0].size),
+                  kernels(learned[0]),
+                  {}};
     const auto [random_accuracy, random_spikes] = measure<Features>(at_random, pool, inhibition_after);
     const auto [accuracy, spikes] = measure<Features>(learned, pool, inhibition_after);
     row.after = kernels(learned[0]);
@@ -146,11 +149,17 @@ void run(const Options& options) {
   const plasticity::PowerLawStdp power{.eta = 0.05f, .tau = 5, .offset = 0.4f};
   comparison.add<6 * 6 * 8, plasticity::PowerLawStdp>("STDP, power law", {{5, 8, 1, for_power, power}}, 4, all);
 
-  // A kernel as large as the image: a fully connected layer.
+  // Kernels as large as the image: fully connected layers. The first has sBSNN's stochastic neurons, without a memory,
+  // the second the same kind of synapses behind neurons that integrate. Inhibition is for learning only.
   const plasticity::LocalOptions for_stochastic{
+      .leak = 0, .threshold = 15, .theta_plus = 0.3f, .theta_decay = 0.9998f, .noise = 1, .inhibition = all};
+  const plasticity::StochasticStdp stochastic{.p_pot = 0.1f, .tau_pot = 1, .p_dep = 0.005f, .tau_dep = 100};
+  comparison.add<64, plasticity::StochasticStdp>("sBSNN", {{28, 64, 1, for_stochastic, stochastic}}, 1, 0);
+  const plasticity::LocalOptions for_integrating{
       .leak = 1, .threshold = 20, .theta_plus = 4, .theta_decay = 0.9999f, .inhibition = all};
-  const plasticity::StochasticStdp stochastic{.p_pot = 0.1f, .tau_pot = 3, .p_dep = 0.01f, .tau_dep = 100};
-  comparison.add<64, plasticity::StochasticStdp>("sBSNN, stochastic", {{28, 64, 1, for_stochastic, stochastic}}, 1, 0);
+  const plasticity::StochasticStdp slower{.p_pot = 0.1f, .tau_pot = 3, .p_dep = 0.01f, .tau_dep = 100};
+  comparison.add<64, plasticity::StochasticStdp>("sBSNN's synapses, IF neurons", {{28, 64, 1, for_integrating, slower}},
+                                                 1, 0);
 
   const plasticity::LocalOptions for_hybrid{.leak = 0.9f,
                                             .threshold = 5,
@@ -159,7 +168,7 @@ void run(const Options& options) {
                                             .inhibition = all,
                                             .sharing = Sharing::winner};
   const plasticity::HybridStdp hybrid{.t_hebb = 4, .t_anti = 4, .p_h = 0.01f, .p_a = 0.01f};
-  comparison.add<6 * 6 * 8, plasticity::HybridStdp>("ReStoCNet, hybrid", {{5, 8, 1, for_hybrid, hybrid}}, 4, all);
+  comparison.add<6 * 6 * 8, plasticity::HybridStdp>("ReStoCNet, one layer", {{5, 8, 1, for_hybrid, hybrid}}, 4, all);
   auto for_second = for_hybrid;
   for_second.threshold = 3;
   const plasticity::HybridStdp hybrid_second{.t_hebb = 10, .t_anti = 10, .p_h = 0.05f, .p_a = 0.005f};
