@@ -444,4 +444,9 @@ TEST_CASE("the rules refuse what does not fit", "[local]") {
   CHECK_THROWS_AS(layer.learn(4, in, wrong, state), Error);
   auto other = Layer(square({6, 6, 1}, 3, 3), {}, {}, Rng(1)).state();
   CHECK_THROWS_AS(layer.run(4, in, out, other), Error);
+  // As many inputs and outputs, but other kernels.
+  Layer wide(square({7, 7, 1}, 2, 3, 2), {}, {}, Rng(1)), narrow(square({7, 7, 1}, 2, 2, 2), {}, {}, Rng(1));
+  auto of_narrow = narrow.state();
+  CHECK_NOTHROW(narrow.run(4, in, out, of_narrow));
+  CHECK_THROWS_AS(wide.run(4, in, out, of_narrow), Error);
 }

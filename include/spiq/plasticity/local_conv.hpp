@@ -185,6 +185,8 @@ private:
     expect("words of output spikes", out.size(), steps * bit_words(outputs()));
     expect("membranes of the state", s.membrane.size(), outputs());
     expect("inputs of the state", s.pre_age.size(), inputs());
+    expect("maps of the state", s.winner.size(), maps());
+    expect("weights of a map in the state", s.strength.size(), taps());
     std::fill(s.membrane.begin(), s.membrane.end(), 0.0f);
     std::fill(s.rest.begin(), s.rest.end(), 0);
   }
