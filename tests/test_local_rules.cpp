@@ -129,7 +129,8 @@ struct OneNeuron {
   BinaryWeights before, after;
 
   OneNeuron(const Rule& rule, std::uint64_t seed)
-      : OneNeuron(LocalConv<Rule>(kernel::ConvGeometry::linear(n, 1), {.leak = 1, .theta_plus = 1e9f}, rule, Rng(seed))) {}
+      : OneNeuron(
+            LocalConv<Rule>(kernel::ConvGeometry::linear(n, 1), {.leak = 1, .theta_plus = 1e9f}, rule, Rng(seed))) {}
   explicit OneNeuron(LocalConv<Rule> layer) : before(layer.weights()), after(before) {
     Words in(9 * bit_words(n)), out(9);
     for (std::size_t i = 0; i < n; ++i)
@@ -182,7 +183,8 @@ TEST_CASE("hybrid STDP: Hebbian and anti-Hebbian branches", "[local]") {
   between.switched(true, 0, between.first, 0);
   between.switched(false, 0, between.first, 0);
   // At step 8 the neuron's spike is 3 steps old.
-  const OneNeuron<HybridStdp> after({.t_hebb = 3, .t_anti = 3, .p_h = 0, .p_a = 0, .anti_p_h = 0.15f, .anti_p_a = 0.3f}, 5);
+  const OneNeuron<HybridStdp> after({.t_hebb = 3, .t_anti = 3, .p_h = 0, .p_a = 0, .anti_p_h = 0.15f, .anti_p_a = 0.3f},
+                                    5);
   after.switched(true, 0, after.first, 0.15);
   after.switched(true, after.first, after.n, 0);
   const OneNeuron<HybridStdp> late({.t_hebb = 2, .t_anti = 2, .p_h = 0, .p_a = 0, .anti_p_h = 0.15f}, 6);
@@ -190,7 +192,8 @@ TEST_CASE("hybrid STDP: Hebbian and anti-Hebbian branches", "[local]") {
 }
 
 TEST_CASE("an anti-Hebbian input strengthens what fired long ago, or never", "[local]") {
-  LocalConv<HybridStdp> layer(kernel::ConvGeometry::linear(6000, 1), {.threshold = 1e9f}, {.p_h = 0, .p_a = 0, .anti_p_a = 0.3f}, Rng(1));
+  LocalConv<HybridStdp> layer(kernel::ConvGeometry::linear(6000, 1), {.threshold = 1e9f},
+                              {.p_h = 0, .p_a = 0, .anti_p_a = 0.3f}, Rng(1));
   const BinaryWeights before = layer.weights();
   auto state = layer.state();
   Words in(bit_words(6000), ~std::uint64_t{0}), out(1);
@@ -268,8 +271,10 @@ TEST_CASE("competing maps fire as written out, with packed weights too", "[local
   // Dyadic leaks, so that sums of whole weights are exact in any order.
   const LocalOptions o{.leak = 0.5f, .threshold = 9, .refractory = 1, .inhibition = 2};
   compare(LocalConv<HybridStdp>(square({9, 11, 3}, 5, 4, 2), o, {}, Rng(1)));
-  compare(LocalConv<StochasticStdp>(square({9, 9, 1}, 70, 5), {.leak = 0.5f, .threshold = 4, .inhibition = 1e9f}, {.low = -1}, Rng(2)));
-  compare(LocalConv<StochasticStdp>(square({28, 28, 1}, 20, 28), {.leak = 1, .threshold = 300, .inhibition = 50}, {}, Rng(3)));
+  compare(LocalConv<StochasticStdp>(square({9, 9, 1}, 70, 5), {.leak = 0.5f, .threshold = 4, .inhibition = 1e9f},
+                                    {.low = -1}, Rng(2)));
+  compare(LocalConv<StochasticStdp>(square({28, 28, 1}, 20, 28), {.leak = 1, .threshold = 300, .inhibition = 50}, {},
+                                    Rng(3)));
   LocalConv<PowerLawStdp> real(square({8, 8, 2}, 4, 3), o, {}, Rng(4));
   for (std::size_t m = 0; m < real.maps(); ++m)
     for (std::size_t k = 0; k < real.taps(); ++k) real.weights().set(m, k, static_cast<float>((3 * m + 5 * k) % 9) / 8);
@@ -288,7 +293,8 @@ TEST_CASE("without inhibition maps fire beside each other, with it one at a posi
     for (std::size_t t = 0; t < 10; ++t)
       for (std::size_t p = 0; p < layer.positions(); ++p) {
         int fired = 0;
-        for (std::size_t m = 0; m < 8; ++m) fired += bit(std::span(out).subspan(t * bit_words(layer.outputs())), p * 8 + m) ? 1 : 0;
+        for (std::size_t m = 0; m < 8; ++m)
+          fired += bit(std::span(out).subspan(t * bit_words(layer.outputs())), p * 8 + m) ? 1 : 0;
         most_of_all = std::max(most_of_all, fired);
       }
     return most_of_all;
@@ -299,7 +305,8 @@ TEST_CASE("without inhibition maps fire beside each other, with it one at a posi
 }
 
 TEST_CASE("a spike raises the threshold of its map, every step lets it sink", "[local]") {
-  LocalConv<StochasticStdp> layer(kernel::ConvGeometry::linear(3, 2), {.threshold = 1, .theta_plus = 0.5f, .theta_decay = 0.5f}, {}, Rng(1));
+  LocalConv<StochasticStdp> layer(kernel::ConvGeometry::linear(3, 2),
+                                  {.threshold = 1, .theta_plus = 0.5f, .theta_decay = 0.5f}, {}, Rng(1));
   for (std::size_t k = 0; k < 3; ++k) {
     layer.weights().set(0, k, true);
     layer.weights().set(1, k, false);
@@ -320,7 +327,8 @@ TEST_CASE("logistic noise makes the stochastic neuron", "[local]") {
   // P(spike) = 1 / (1 + e^-(u - u0)), no memory: u - u0 = -1, 0, 1.
   const double expected[] = {0.268941, 0.5, 0.731059};
   for (int i = 0; i < 3; ++i) {
-    LocalConv<StochasticStdp> layer(square({25, 40, 1}, 1, 1), {.leak = 0, .threshold = static_cast<float>(2 - i), .noise = 1}, {}, Rng(7));
+    LocalConv<StochasticStdp> layer(square({25, 40, 1}, 1, 1),
+                                    {.leak = 0, .threshold = static_cast<float>(2 - i), .noise = 1}, {}, Rng(7));
     layer.weights().set(0, 0, true);
     Words in(100 * bit_words(1000), ~std::uint64_t{0}), out(in.size());
     auto state = layer.state();
@@ -359,8 +367,8 @@ TEST_CASE("events of a map are added, averaged, or only the winner's", "[local]"
 }
 
 TEST_CASE("inputs that come after the neuron count where it fired", "[local]") {
-  // One map of 1x2 kernels over three positions. Positions 0 and 1 fire in step 0, position 0 with both inputs; in step 1
-  // come the left input of 0, the right one of 1 and both of 2, which has not fired.
+  // One map of 1x2 kernels over three positions. Positions 0 and 1 fire in step 0, position 0 with both inputs; in step
+  // 1 come the left input of 0, the right one of 1 and both of 2, which has not fired.
   kernel::ConvGeometry g;
   g.in = {1, 6, 1};
   g.out_channels = 1;
@@ -436,4 +444,9 @@ TEST_CASE("the rules refuse what does not fit", "[local]") {
   CHECK_THROWS_AS(layer.learn(4, in, wrong, state), Error);
   auto other = Layer(square({6, 6, 1}, 3, 3), {}, {}, Rng(1)).state();
   CHECK_THROWS_AS(layer.run(4, in, out, other), Error);
+  // As many inputs and outputs, but other kernels.
+  Layer wide(square({7, 7, 1}, 2, 3, 2), {}, {}, Rng(1)), narrow(square({7, 7, 1}, 2, 2, 2), {}, {}, Rng(1));
+  auto of_narrow = narrow.state();
+  CHECK_NOTHROW(narrow.run(4, in, out, of_narrow));
+  CHECK_THROWS_AS(wide.run(4, in, out, of_narrow), Error);
 }

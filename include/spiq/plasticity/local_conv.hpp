@@ -24,55 +24,59 @@ enum class Sharing {
   winner  ///< only those of the position where the map fired first in this sample, furthest above its threshold
 };
 
-/// Neurons of a `LocalConv`: v <- leak v + x, and where v, with noise, reaches the threshold of its map, a spike and v = 0.
+/// Neurons of a `LocalConv`: v <- leak v + x, and where v, with noise, reaches the threshold of its map, a spike and v
+/// = 0.
 struct LocalOptions {
   float leak = 0.9f;
-  float threshold = 1;     ///< of every map at first
-  float theta_plus = 0;    ///< while learning, a spike raises the threshold of its map by so much,
-  float theta_decay = 1;   ///< and every step brings it nearer to `threshold`: what lies above is multiplied by this
-  int refractory = 0;      ///< steps after a spike in which a neuron stays at 0
-  float noise = 0;         ///< sigma of logistic noise at the comparison: P(spike) = 1 / (1 + e^(-(v - theta) / sigma))
-  float inhibition = 0;    ///< above 0, one map at most fires at a position and step, the one furthest above its
-                           ///< threshold, and takes so much from the potentials of the others there, down to 0
+  float threshold = 1;    ///< of every map at first
+  float theta_plus = 0;   ///< while learning, a spike raises the threshold of its map by so much,
+  float theta_decay = 1;  ///< and every step brings it nearer to `threshold`: what lies above is multiplied by this
+  int refractory = 0;     ///< steps after a spike in which a neuron stays at 0
+  float noise = 0;        ///< sigma of logistic noise at the comparison: P(spike) = 1 / (1 + e^(-(v - theta) / sigma))
+  float inhibition = 0;   ///< above 0, one map at most fires at a position and step, the one furthest above its
+                          ///< threshold, and takes so much from the potentials of the others there, down to 0
   Sharing sharing = Sharing::mean;
 };
 
-/// A convolution over spikes with leaky integrate-and-fire neurons, lateral inhibition between the maps of a position and
-/// adaptive thresholds (Srinivasan, Panda and Roy, arXiv 1703.03854; ReStoCNet, arXiv 1902.04161), whose kernels a rule of
-/// rules.hpp changes. A fully connected layer is a kernel as large as its input.
+/// A convolution over spikes with leaky integrate-and-fire neurons, lateral inhibition between the maps of a position
+/// and adaptive thresholds (Srinivasan, Panda and Roy, arXiv 1703.03854; ReStoCNet, arXiv 1902.04161), whose kernels a
+/// rule of rules.hpp changes. A fully connected layer is a kernel as large as its input.
 ///
 /// Spikes are packed as `neuron::run` packs them, a row of `bit_words(n)` words per step, neurons in (y, x, channel)
-/// order. In a step, inputs arrive first (`Rule::pre`), then neurons fire (`Rule::post`). A random number depends on the
-/// seed, the step and the synapse alone.
+/// order. In a step, inputs arrive first (`Rule::pre`), then neurons fire (`Rule::post`). A random number depends on
+/// the seed, the step and the synapse alone.
 template <class Rule>
 class LocalConv {
 public:
   using Weights = typename Rule::Weights;
 
-  /// What changes while samples run. Membranes start at 0 with every sample; ages of spikes go on from one sample to the
-  /// next, since a rule may learn from what comes after.
+  /// What changes while samples run. Membranes start at 0 with every sample; ages of spikes go on from one sample to
+  /// the next, since a rule may learn from what comes after.
   struct State {
     struct Firing {
       std::size_t map, position;
       float excess;  ///< potential, with noise, above the threshold
     };
-    std::uint64_t clock = 0;           ///< steps so far; numbers the draws of noise and switching
-    std::vector<float> membrane;       ///< [position][map]
-    std::vector<int> rest;             ///< [position][map]: steps of refractoriness left
+    std::uint64_t clock = 0;             ///< steps so far; numbers the draws of noise and switching
+    std::vector<float> membrane;         ///< [position][map]
+    std::vector<int> rest;               ///< [position][map]: steps of refractoriness left
     std::vector<int> pre_age, post_age;  ///< [input], [position][map]
-    std::vector<std::size_t> winner;   ///< [map]: position, or `positions()` for none yet
+    std::vector<std::size_t> winner;     ///< [map]: position, or `positions()` for none yet
     std::vector<std::uint64_t> patches;  ///< [position]: spikes of its window
-    std::vector<Firing> fired;         ///< in this step
+    std::vector<Firing> fired;           ///< in this step
     std::vector<float> excess, strength;
     std::vector<int> events;
   };
 
   /// Kernels drawn from `rng`. Throws for a geometry with padding, dilation or groups, and for options out of range.
   LocalConv(const kernel::ConvGeometry& g, const LocalOptions& o, const Rule& r, const Rng& rng)
-      : options(o), rule(r), geometry_(checked(g, o)),
+      : options(o),
+        rule(r),
+        geometry_(checked(g, o)),
         weights_(r.weights(static_cast<std::size_t>(g.out_channels), static_cast<std::size_t>(g.fan_in()),
                            rng.split(weight_stream))),
-        thresholds_(static_cast<std::size_t>(g.out_channels), o.threshold), rng_(rng) {
+        thresholds_(static_cast<std::size_t>(g.out_channels), o.threshold),
+        rng_(rng) {
     const auto window = static_cast<std::size_t>(g.kernel_w * g.in.channels);
     for (std::size_t y = 0; y < static_cast<std::size_t>(g.kernel_h); ++y)
       for (std::size_t x = 0; x < window; ++x) offsets_.push_back(y * row_length() + x);
@@ -155,7 +159,9 @@ private:
     expect(o.inhibition >= 0, "inhibition", "a number that is not negative", o.inhibition);
     return g;
   }
-  [[nodiscard]] std::size_t row_length() const { return static_cast<std::size_t>(geometry_.in.width * geometry_.in.channels); }
+  [[nodiscard]] std::size_t row_length() const {
+    return static_cast<std::size_t>(geometry_.in.width * geometry_.in.channels);
+  }
   template <class Word>
   static std::span<Word> row(std::span<Word> words, std::size_t t, std::size_t n) {
     return words.subspan(t * bit_words(n), bit_words(n));
@@ -179,6 +185,8 @@ private:
     expect("words of output spikes", out.size(), steps * bit_words(outputs()));
     expect("membranes of the state", s.membrane.size(), outputs());
     expect("inputs of the state", s.pre_age.size(), inputs());
+    expect("maps of the state", s.winner.size(), maps());
+    expect("weights of a map in the state", s.strength.size(), taps());
     std::fill(s.membrane.begin(), s.membrane.end(), 0.0f);
     std::fill(s.rest.begin(), s.rest.end(), 0);
   }

@@ -44,8 +44,8 @@ struct PowerLawStdp {
   [[nodiscard]] float crossing() const { return -tau * std::log(offset); }
 };
 
-/// The rule of sBSNN (Koo et al., IEEE TCAS-I 67(8), 2020; arXiv 2002.11163), whose binary weights switch at random: at a
-/// spike of the neuron a low weight becomes high with probability p_pot e^(-age / tau_pot), at a spike of the input a
+/// The rule of sBSNN (Koo et al., IEEE TCAS-I 67(8), 2020; arXiv 2002.11163), whose binary weights switch at random: at
+/// a spike of the neuron a low weight becomes high with probability p_pot e^(-age / tau_pot), at a spike of the input a
 /// high weight becomes low with probability p_dep e^(-age / tau_dep), age that of the last spike of the other side. The
 /// paper's numbers are not known to us: those here are ours.
 struct StochasticStdp {
@@ -54,17 +54,20 @@ struct StochasticStdp {
   float low = 0, high = 1;
 
   using Weights = BinaryWeights;
-  [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const { return {rows, taps, low, high, rng}; }
+  [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const {
+    return {rows, taps, low, high, rng};
+  }
   [[nodiscard]] float post(int age) const { return p_pot * detail::decay(age, tau_pot); }
   [[nodiscard]] float pre(int age) const { return -p_dep * detail::decay(age, tau_dep); }
   [[nodiscard]] bool has_pre() const { return p_dep > 0; }
 };
 
-/// The hybrid rule of ReStoCNet (Srinivasan and Roy, Front. Neurosci. 13:189, 2019; arXiv 1902.04161): at a spike of the
-/// neuron, binary weights of inputs at most `t_hebb` old become high with probability `p_h`, those of inputs older than
-/// `t_anti`, or that never fired, become low with probability `p_a`. The anti-Hebbian branch exchanges the outcomes for
-/// inputs that come after the neuron: at a spike of the input, low with `anti_p_h` if the neuron fired at most `t_hebb`
-/// ago, high with `anti_p_a` if longer than `t_anti`. The paper's numbers are not known to us: those here are ours.
+/// The hybrid rule of ReStoCNet (Srinivasan and Roy, Front. Neurosci. 13:189, 2019; arXiv 1902.04161): at a spike of
+/// the neuron, binary weights of inputs at most `t_hebb` old become high with probability `p_h`, those of inputs older
+/// than `t_anti`, or that never fired, become low with probability `p_a`. The anti-Hebbian branch exchanges the
+/// outcomes for inputs that come after the neuron: at a spike of the input, low with `anti_p_h` if the neuron fired at
+/// most `t_hebb` ago, high with `anti_p_a` if longer than `t_anti`. The paper's numbers are not known to us: those here
+/// are ours.
 struct HybridStdp {
   int t_hebb = 5, t_anti = 5;  ///< steps
   float p_h = 0.1f, p_a = 0.02f;
@@ -72,7 +75,9 @@ struct HybridStdp {
   float low = 0, high = 1;
 
   using Weights = BinaryWeights;
-  [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const { return {rows, taps, low, high, rng}; }
+  [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const {
+    return {rows, taps, low, high, rng};
+  }
   [[nodiscard]] float post(int age) const { return age <= t_hebb ? p_h : age > t_anti ? -p_a : 0.0f; }
   [[nodiscard]] float pre(int age) const { return age <= t_hebb ? -anti_p_h : age > t_anti ? anti_p_a : 0.0f; }
   [[nodiscard]] bool has_pre() const { return anti_p_h > 0 || anti_p_a > 0; }

@@ -49,7 +49,8 @@ public:
       for (std::size_t r = 0; r < rows_; ++r) y[r] += w[r];
     });
   }
-  /// w += strength (high - w) (w - low), where a strength that would leave the bounds counts as the largest that does not.
+  /// w += strength (high - w) (w - low), where a strength that would leave the bounds counts as the largest that does
+  /// not.
   void change(std::size_t row, std::size_t tap, float strength, float) noexcept {
     const float most = 1 / (high_ - low_);
     float& w = values_[tap * rows_ + row];
@@ -74,7 +75,9 @@ public:
   [[nodiscard]] std::size_t rows() const { return rows_; }
   [[nodiscard]] std::size_t taps() const { return taps_; }
   [[nodiscard]] std::size_t bytes() const { return bits_.size() * sizeof(std::uint64_t); }
-  [[nodiscard]] bool is_high(std::size_t row, std::size_t tap) const { return (bits_[row * words_ + tap / 64] >> (tap % 64) & 1) != 0; }
+  [[nodiscard]] bool is_high(std::size_t row, std::size_t tap) const {
+    return (bits_[row * words_ + tap / 64] >> (tap % 64) & 1) != 0;
+  }
   [[nodiscard]] float operator()(std::size_t row, std::size_t tap) const { return is_high(row, tap) ? high_ : low_; }
   void set(std::size_t row, std::size_t tap, bool high) {
     const std::uint64_t bit = std::uint64_t{1} << (tap % 64);
@@ -82,7 +85,8 @@ public:
     word = high ? word | bit : word & ~bit;
   }
 
-  /// y[row] = sum of the weights whose tap has a spike, by AND and population count; exact where low and high are whole.
+  /// y[row] = sum of the weights whose tap has a spike, by AND and population count; exact where low and high are
+  /// whole.
   void product(std::span<const std::uint64_t> spikes, float* y) const noexcept {
     int all = 0;
     for (const std::uint64_t w : spikes) all += std::popcount(w);
