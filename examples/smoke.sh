@@ -13,11 +13,8 @@ for program in "$folder"/*; do
     train_snn) set -- --quick --rule sltt --loss tet ;;
     early_exit) set -- --quick --out "$out" ;;
     neuron_zoo) set -- --out "$out/zoo.svg" ;;
-<<<<<<< HEAD
     conversion_zoo) set -- --quick --json "$out/conversions.json" ;;
-=======
     local_learning) set -- --quick --out "$out" ;;
->>>>>>> work-f
     *) set -- --help ;;
   esac
   echo "$name $*"

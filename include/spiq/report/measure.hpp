@@ -52,8 +52,12 @@ NetworkTraits network_traits(const Network& network) {
   NetworkTraits t;
   auto look = [&]<class Layer>(const Layer& layer) {
     if constexpr (detail::layer_spikes<Layer>()) {
-      t.timesteps = std::max(t.timesteps, layer.epilogue.out_steps(layer.info.in_steps));
-      t.pascal |= detail::answers_at_end<std::remove_cvref_t<decltype(layer.epilogue)>>;
+      if constexpr (detail::WithEpilogue<Layer>) {
+        t.timesteps = std::max(t.timesteps, layer.epilogue.out_steps(layer.info.in_steps));
+        t.pascal |= detail::answers_at_end<std::remove_cvref_t<decltype(layer.epilogue)>>;
+      } else {
+        t.timesteps = std::max(t.timesteps, layer.steps);
+      }
     }
     if constexpr (detail::WithProduct<Layer>) {
       using Product = std::remove_cvref_t<decltype(layer.product)>;
