@@ -48,7 +48,7 @@ struct LayerFixedPoint {
   double saturated8 = 0;   ///< share of sums that leave an int8 membrane
   double saturated16 = 0;  ///< share of sums that leave an int16 membrane
   double retention = 1;    ///< what is left of a potential after a step, as trained
-  int shift = 0;           ///< of the nearest v - v / 2^shift; 0: no leak
+  int shift = 0;           ///< of the nearest v - v / 2^shift up to 7; 0: no leak
   double changed = 0;      ///< share of spikes that the wide integer membrane, shift leak and all, has otherwise
   double changed8 = 0;     ///< the same for the int8 membrane
   double changed16 = 0;    ///< the same for the int16 membrane
