@@ -130,6 +130,23 @@ template <class Arch>
 SPIQ_INLINE int list_bits(std::uint64_t word, std::uint32_t first, std::uint32_t* out) {
 #if defined(SPIQ_SIMD_AVX512)
   if constexpr (std::is_same_v<Arch, avx512>) {
+    const int all = std::popcount(word);
+#if defined(__AVX512VBMI2__)
+    // As bytes at once, then as many of them widened as there are.
+    alignas(64) static constexpr auto places = [] {
+      std::array<std::uint8_t, 64> p{};
+      for (std::size_t i = 0; i < 64; ++i) p[i] = static_cast<std::uint8_t>(i);
+      return p;
+    }();
+    alignas(64) std::uint8_t found[64];
+    _mm512_store_si512(found, _mm512_maskz_compress_epi8(word, _mm512_load_si512(places.data())));
+    for (int i = 0; i < all; i += 16)
+      _mm512_storeu_si512(out + i, _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)),
+                                                    _mm512_maskz_cvtepu8_epi32(
+                                                        detail::all_lanes,
+                                                        _mm_load_si128(reinterpret_cast<const __m128i*>(found + i)))));
+    return all;
+#else
     __m512i at = _mm512_add_epi32(_mm512_set1_epi32(static_cast<int>(first)),
                                   _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     int n = 0;
@@ -140,7 +157,8 @@ SPIQ_INLINE int list_bits(std::uint64_t word, std::uint32_t first, std::uint32_t
       n += std::popcount(static_cast<std::uint32_t>(mask));
       at = _mm512_add_epi32(at, _mm512_set1_epi32(16));
     }
-    return n;
+    return all;
+#endif
   }
 #endif
   // Four at a time whether they are there or not: fewer branches that nobody can foresee.
