@@ -15,12 +15,12 @@ namespace neuron {
 /// - `spike_gradient` [n], dL / d spike of this step (may be null),
 /// - `state_gradient` [states][n], dL / d state after the step; becomes that of the state before it,
 /// writes `x_gradient` [n] and adds dL / d parameter to `parameter_gradient` [M::parameter_count] (null: not wanted).
-/// Walk t from the last step to the first. Truncation is a matter of the caller: zero `state_gradient` where it ends
+/// `spike_cost` is added to the gradient of every spike. Walk t from the last step to the first. Truncation is a matter of the caller: zero `state_gradient` where it ends
 /// (after every step: spatial learning through time, SLTT, arXiv 2302.14311).
 template <class Arch = simd::best, Model M, class Surrogate>
 void step_backward(const M& model, const Differentiable<typename M::compare, Surrogate>& fire, std::size_t n,
                    std::size_t begin, std::size_t end, const float* x, const float* before, const float* spike_gradient, float* state_gradient,
-                   float* x_gradient, float* parameter_gradient) noexcept {
+                   float* x_gradient, float* parameter_gradient, float spike_cost = 0) noexcept {
   using V = typename simd::traits<Arch>::f32;
   constexpr int states = M::states, parameters = static_cast<int>(M::parameter_count);
   const auto sweep = [&]<bool Learns>(std::bool_constant<Learns>) {
@@ -45,7 +45,8 @@ void step_backward(const M& model, const Differentiable<typename M::compare, Sur
       }
       const Spike<N> spike =
           M::step(constants, s, N::variable(access.template load<V>(x + i), states), fire);
-      const V gs = spike_gradient == nullptr ? V::zero() : access.template load<V>(spike_gradient + i);
+      const V gs = (spike_gradient == nullptr ? V::zero() : access.template load<V>(spike_gradient + i)) +
+                   V::broadcast(spike_cost);
       const auto along = [&](int direction) {
         V sum = gs * spike.slope[direction];
         for (int k = 0; k < states; ++k) sum = fma(g[k], s[k].slope[direction], sum);

@@ -22,6 +22,10 @@ SPIQ_BEGIN_NAMESPACE
 
 namespace nn {
 
+/// Networks whose last layer can tell its outputs at every time step.
+template <class Net>
+inline constexpr bool answers_each_step = requires(typename Net::Cache& cache) { Net::last_cache(cache).each_step; };
+
 /// One training run of one network on one data set.
 template <class Net, class Data>
 class Training {
@@ -30,6 +34,8 @@ public:
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
         optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
     check(options, Net::outputs);
+    if (options.loss == LossKind::temporal_efficient && !answers_each_step<Net>)
+      SPIQ_THROW("FitOptions::loss temporal_efficient", "a network that ends in OverTime", "another");
     if (!options.resume) check_activations(net);  // a checkpoint replaces what a diverged run left
     split();
     recipe_ = recipe_of(net, options);
@@ -135,14 +141,15 @@ private:
     const Rng augmentation = seed.split(augmentation_stream).split(static_cast<std::uint64_t>(report.epoch));
     options_.augmentation.apply(net_.normalization, augmentation, indices, images_.data(), cache_.input.get(images_.size()),
                                 Net::input_shape, options_.threads);
-    const Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
+    Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
+    pass.spike_weight = options_.spike_cost.at(static_cast<double>(number) / static_cast<double>(batches_));
+    if constexpr (answers_each_step<Net>)
+      Net::last_cache(cache_).each_step = options_.loss == LossKind::temporal_efficient;
     if (number == 0)
       choose_thresholds(net_, cache_, indices.size(), pass, static_cast<double>(options_.threshold_percentile),
                         options_.policies.threshold.minimum);
     const Tensor<float>& logits = net_.forward_prepared(indices.size(), cache_, pass);
-    const LossValue value = options_.loss == LossKind::cross_entropy
-                                ? CrossEntropy{options_.label_smoothing, options_.class_weights}(logits, labels_, dlogits_)
-                                : MeanSquaredError{}(logits, labels_, dlogits_);
+    const LossValue value = loss(logits);
     // Before anything of the network changes: backward moves the running statistics, the optimiser weights and moments.
     check_finite(report, "loss", value.mean);
     net_.backward(dlogits_, cache_);
@@ -155,6 +162,24 @@ private:
         static_cast<double>(options_.learning_rate) * rate_factor(options_.schedule, static_cast<std::size_t>(number), total);
     optimiser_.step(parameters_, report.learning_rate, scale, options_.threads);
     return value;
+  }
+
+  // The loss of the batch, with its gradient in dlogits_ or, where it looks at every step, in the cache of the last layer.
+  LossValue loss(const Tensor<float>& logits) {
+    const CrossEntropy entropy{options_.label_smoothing, options_.class_weights};
+    if (options_.loss == LossKind::cross_entropy) return entropy(logits, labels_, dlogits_);
+    if (options_.loss == LossKind::mean_squared_error) return MeanSquaredError{}(logits, labels_, dlogits_);
+    if constexpr (answers_each_step<Net>) {
+      auto& last = Net::last_cache(cache_);
+      const auto steps = static_cast<std::size_t>(net_.template layer<Net::size - 1>().steps);
+      by_step_.resize({steps, labels_.size(), Net::outputs});
+      std::copy_n(last.output.data(), by_step_.size(), by_step_.data());
+      const LossValue value = TemporalEfficient{options_.step_target_share, 1.0f, entropy}(by_step_, labels_, dby_step_);
+      std::copy_n(dby_step_.data(), dby_step_.size(), last.output_gradient.get(dby_step_.size()));
+      dlogits_.resize(logits.extents());
+      return value;
+    }
+    return {};
   }
 
   void validate(EpochReport& report) {
@@ -182,7 +207,7 @@ private:
   std::int64_t recipe_ = 0, data_hash_ = 0;
   bool stopped_early_ = false;
   typename Net::Cache cache_;
-  Tensor<float> images_, dlogits_;
+  Tensor<float> images_, dlogits_, by_step_, dby_step_;
   std::vector<int> labels_;
 };
 

@@ -104,6 +104,10 @@ inline void check(const FitOptions& o, std::size_t classes) {
     detail::need_positive("policies.threshold.minimum", o.policies.threshold.minimum);
   detail::need_below_one("label_smoothing", o.label_smoothing);
   detail::check_class_weights(o.class_weights, classes);
+  detail::need(o.step_target_share >= 0.0f && o.step_target_share <= 1.0f, "step_target_share", "a number in [0, 1]",
+               static_cast<double>(o.step_target_share));
+  detail::need_not_negative("spike_cost.weight", o.spike_cost.weight);
+  detail::need_not_negative("spike_cost.rise", o.spike_cost.rise);
   detail::need(o.augmentation.shift >= 0 && o.augmentation.shift < 4096, "augmentation.shift", "pixels in [0, 4095]",
                o.augmentation.shift);
   detail::need(o.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(o.gradient_clip));

@@ -8,6 +8,7 @@
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/state.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -55,7 +56,19 @@ struct Checkpoint {
   int every = 1;                                 ///< epochs, at least 1
 };
 
-enum class LossKind { cross_entropy, mean_squared_error };
+/// The last looks at the outputs of every time step: `TemporalEfficient`, for networks that end in an `OverTime`.
+enum class LossKind { cross_entropy, mean_squared_error, temporal_efficient };
+
+/// Adds weight(e) * (spikes of all `Spiking` layers and steps, mean over the batch) to what is minimised, not to the loss
+/// that is reported (Allred et al., arXiv 2003.01250), with weight(e) = weight (1 - exp(-e / rise)) after e epochs: first
+/// the network learns, then it learns to be quiet.
+struct SpikeCost {
+  float weight = 0;  ///< of one spike, at least 0
+  float rise = 0;    ///< epochs, at least 0; 0: the whole weight at once
+  [[nodiscard]] float at(double epochs) const {
+    return rise > 0 ? static_cast<float>(-static_cast<double>(weight) * std::expm1(-epochs / static_cast<double>(rise))) : weight;
+  }
+};
 
 /// Options of `fit`, written with designated initialisers: `fit(net, data, {.epochs = 5, .seed = 1})`. One out of
 /// range is an Error that names it, thrown before the network changes (nn/fit_check.hpp).
@@ -72,6 +85,8 @@ struct FitOptions {
   LossKind loss = LossKind::cross_entropy;
   float label_smoothing = 0.0f;       ///< of cross-entropy, in [0, 1); not used by mean_squared_error
   std::vector<float> class_weights{};  ///< of cross-entropy, one >= 0 per class, not all zero; or empty
+  float step_target_share = 1e-3f;     ///< of temporal_efficient: `TemporalEfficient::share`, in [0, 1]
+  SpikeCost spike_cost{};
   Augmentation augmentation{};
   float gradient_clip = 0.0f;        ///< largest global norm of the gradient; 0: no clipping
   float validation_fraction = 0.0f;  ///< of the training set, in [0, 1), drawn by `seed`, never trained on

@@ -70,6 +70,8 @@ std::int64_t recipe_of(const Net& net, const FitOptions& o) {
            o.label_smoothing, o.gradient_clip, o.augmentation.flip, o.augmentation.shift,
            static_cast<int>(o.augmentation.fill), static_cast<int>(o.loss), o.keep_best, o.patience, o.validation_fraction);
   for (const float w : o.class_weights) hash.add(w);
+  if (o.loss == LossKind::temporal_efficient) hash.add(o.step_target_share);
+  if (o.spike_cost.weight > 0) hash.add(o.spike_cost.weight, o.spike_cost.rise);
   hash.add(o.policies.weight);
   hash.add(o.policies.bias);
   hash.add(o.policies.norm);

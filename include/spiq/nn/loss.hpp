@@ -4,6 +4,7 @@
 
 #include <spiq/core/tensor.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -83,6 +84,41 @@ struct CrossEntropy {
       }
     }
     result.mean = total * inverse;
+    return result;
+  }
+};
+
+/// Temporal efficient training (TET; Deng et al., arXiv 2202.11946), on the outputs y_t of every step:
+///   (1 - share) mean over t of cross_entropy(y_t) + share * mean over all values of (y - target)^2.
+struct TemporalEfficient {
+  float share = 1e-3f;   ///< in [0, 1]
+  float target = 1.0f;   ///< what keeps outputs from growing: 1, the threshold, in the paper
+  CrossEntropy cross_entropy{};
+
+  /// Loss of outputs [T, n, classes]; `gradient` is resized to them. Right is what the mean over the steps says. Throws on
+  /// bad labels or sizes.
+  nn::LossValue operator()(const Tensor<float>& by_step, std::span<const int> labels, Tensor<float>& gradient) const {
+    if (by_step.extents().rank() != 3 || by_step.extent(0) == 0 || by_step.extent(1) != labels.size())
+      SPIQ_THROW("loss", "outputs (steps, " + std::to_string(labels.size()) + ", classes) for as many labels",
+                 to_string(by_step.extents()));
+    const std::size_t steps = by_step.extent(0), n = labels.size(), classes = by_step.extent(2);
+    Tensor<float> rows({steps * n, classes}), mean({n, classes});
+    std::vector<int> repeated;
+    for (std::size_t t = 0; t < steps; ++t) repeated.insert(repeated.end(), labels.begin(), labels.end());
+    std::copy_n(by_step.data(), by_step.size(), rows.data());
+    nn::LossValue result = cross_entropy(rows, repeated, gradient);
+    gradient.resize(by_step.extents());
+    const double kept = 1 - static_cast<double>(share), scale = static_cast<double>(share) / static_cast<double>(std::max<std::size_t>(rows.size(), 1));
+    result.mean *= kept;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const double d = static_cast<double>(rows[i]) - static_cast<double>(target);
+      result.mean += scale * d * d;
+      gradient[i] = static_cast<float>(kept * static_cast<double>(gradient[i]) + 2 * scale * d);
+      mean[i % mean.size()] += rows[i] / static_cast<float>(steps);
+    }
+    result.correct = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      result.correct += argmax(std::span<const float>(mean.data() + i * classes, classes)) == labels[i] ? 1 : 0;
     return result;
   }
 };

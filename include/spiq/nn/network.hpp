@@ -52,6 +52,13 @@ struct Network : Seq<L...> {
     nn::Pass pass;
   };
 
+  /// The last layer's part of a cache.
+  static auto& last_cache(Cache& cache)
+    requires(sizeof...(L) > 0)
+  {
+    return get<sizeof...(L) - 1>(cache.layers.layers);
+  }
+
   Normalization normalization{In::shape.channels};
 
   /// Draws the weights from `rng` (He initialisation); the same seed gives the same network.

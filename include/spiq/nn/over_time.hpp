@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -30,16 +32,24 @@ struct FrameInput {};
 struct MeanOverTime {};
 struct LastStep {};
 
-/// How it learns. BPTT keeps all steps; SLTT (Meng et al., arXiv 2302.14311) passes no gradient from one step to an
-/// earlier one, runs each step again just before its backward pass, and needs the memory of one, whatever T.
+/// How it learns. BPTT keeps all steps; `Truncated<W>` is BPTT whose gradients stay within windows of W steps, counted
+/// from step 0. SLTT (Meng et al., arXiv 2302.14311) passes no gradient from one step to an earlier one, runs each step
+/// again just before its backward pass, and needs the memory of one, whatever T. SLTT-K does so for K of the T steps,
+/// drawn anew for every batch from the pass's generator; the gradient is the sum over these, not rescaled.
 struct Bptt {};
+template <int W>
+struct Truncated {};
 struct Sltt {};
+template <int K>
+struct SlttK {};
 
 namespace nn {
 template <class... Options>
 struct TimeOptions {
   static constexpr int steps = 4;
   static constexpr bool poisson = false, frames = false, last = false, sltt = false;
+  static constexpr int chosen = 0;  ///< steps that learn; 0: all
+  static constexpr int window = 0;  ///< steps that a gradient passes; 0: all
   static constexpr int unknown = 0;
 };
 template <class First, class... Rest>
@@ -73,15 +83,26 @@ template <class... Rest>
 struct TimeOptions<Sltt, Rest...> : TimeOptions<Rest...> {
   static constexpr bool sltt = true;
 };
+template <int K, class... Rest>
+struct TimeOptions<SlttK<K>, Rest...> : TimeOptions<Rest...> {
+  static_assert(K >= 1, "spiq: SlttK<K> takes at least one step");
+  static constexpr bool sltt = true;
+  static constexpr int chosen = K;
+};
+template <int W, class... Rest>
+struct TimeOptions<Truncated<W>, Rest...> : TimeOptions<Rest...> {
+  static_assert(W >= 1, "spiq: Truncated<W> takes windows of at least one step");
+  static constexpr int window = W;
+};
 }  // namespace nn
 
 /// `Body` (a `Seq`) at each of T time steps, its spiking layers carrying their state from step to step; in and out are
 /// values without time. The other layers of the body see T times as many samples, time first; batch statistics are taken
-/// over all of them (with `Sltt`, over the batch of each step). What comes before the first spiking layer is best left
+/// over all of them (with `Sltt` and `SlttK`, over the batch of each step). What comes before the first spiking layer is best left
 /// outside: there direct coding computes it once.
 ///
 /// Options, in any order: `Steps<T>` (4); `DirectInput` (default), `PoissonInput` or `FrameInput`; `MeanOverTime` (default)
-/// or `LastStep`; `Bptt` (default) or `Sltt`. With direct or Poisson coding `steps` may be changed at any time, so that a
+/// or `LastStep`; `Bptt` (default), `Truncated<W>`, `Sltt` or `SlttK<K>`. With direct or Poisson coding `steps` may be changed at any time, so that a
 /// network may be trained with many steps and go on with fewer.
 template <class Body, class... Options>
 struct OverTime {
@@ -89,7 +110,7 @@ struct OverTime {
   using body_type = Body;
   static_assert(options::unknown == 0,
                 "spiq: OverTime takes as options Steps<T>, DirectInput, PoissonInput, FrameInput, MeanOverTime, LastStep, "
-                "Bptt and Sltt");
+                "Bptt, Truncated<W>, Sltt and SlttK<K>");
   static constexpr const char* name = "OverTime";
   static constexpr bool composite = true;
   static constexpr Shape step_shape(Shape in) {
@@ -102,6 +123,9 @@ struct OverTime {
   struct Cache {
     typename Body::Cache body;
     nn::Workspace input, output, output_gradient, input_gradient, sums;
+    /// A loss looks at every step: a training pass leaves the outputs of all in `output`, [step][sample][value], and a
+    /// backward pass takes their gradients from `output_gradient`, laid out alike, and none from the joint output.
+    bool each_step = false;
   };
 
   Body body;
@@ -112,9 +136,11 @@ struct OverTime {
 
   void forward(const float* x, float* y, std::size_t samples, Cache& cache, const nn::Pass& pass) const {
     const std::size_t times = static_cast<std::size_t>(steps), out = samples * output_shape(in).size();
-    if (options::sltt && pass.training()) {
+    if (options::sltt) {
+      const bool keeps = cache.each_step && pass.training();
+      float* const all = cache.output.get(keeps ? times * out : out);
       for (std::size_t t = 0; t < times; ++t) {
-        float* const part = cache.output.get(out);
+        float* const part = all + (keeps ? t * out : 0);
         step_forward(x, part, samples, t, cache, pass);
         collect(part, y, out, t);
       }
@@ -124,8 +150,7 @@ struct OverTime {
     float* const output = cache.output.get(times * out);
     for (std::size_t t = 0; t < times; ++t)
       encode(x, input + t * samples * step_shape(in).size(), samples, t, pass);
-    nn::Pass inner = pass.at(0);
-    inner.steps = steps;
+    const nn::Pass inner = whole(pass);
     body.forward(input, output, times * samples, cache.body, inner);
     for (std::size_t t = 0; t < times; ++t) collect(output + t * out, y, out, t);
   }
@@ -147,12 +172,17 @@ struct OverTime {
       });
       float* const sums = cache.sums.get(total);
       std::fill_n(sums, total, 0.0f);
-      for (std::size_t t = 0; t < times; ++t) {
-        float* const part = cache.output.get(out);
-        float* const dpart = cache.output_gradient.get(out);
-        float* const dinput = dx != nullptr ? cache.input_gradient.get(step_size) : nullptr;
+      const std::vector<char> learns = learning_steps(pass);
+      for (std::size_t t = 0; t < learns.size(); ++t) {
+        float* const part = cache.each_step ? cache.output.data() + t * out : cache.output.get(out);
         const nn::Pass inner = step_forward(x, part, samples, t, cache, pass);
-        spread(dy, dpart, out, t);
+        if (learns[t] == 0) continue;
+        float* dpart = cache.output_gradient.get(out);
+        if (cache.each_step)
+          dpart += t * out;
+        else
+          spread(dy, dpart, out, t);
+        float* const dinput = dx != nullptr ? cache.input_gradient.get(step_size) : nullptr;
         body.backward(cache.input.data(), part, dpart, dinput, samples, cache.body, inner);
         if (dx != nullptr) decode(dinput, dx, samples, t);
         std::size_t at = 0;
@@ -165,9 +195,8 @@ struct OverTime {
     } else {
       float* const dout = cache.output_gradient.get(times * out);
       float* const dinput = dx != nullptr ? cache.input_gradient.get(times * step_size) : nullptr;
-      for (std::size_t t = 0; t < times; ++t) spread(dy, dout + t * out, out, t);
-      nn::Pass inner = pass.at(0);
-      inner.steps = steps;
+      for (std::size_t t = 0; t < times && !cache.each_step; ++t) spread(dy, dout + t * out, out, t);
+      const nn::Pass inner = whole(pass);
       body.backward(cache.input.data(), cache.output.data(), dout, dinput, times * samples, cache.body, inner);
       for (std::size_t t = 0; dx != nullptr && t < times; ++t) decode(dinput + t * step_size, dx, samples, t);
     }
@@ -181,8 +210,7 @@ struct OverTime {
     float* const output = cache.output.get(times * out);
     for (std::size_t t = 0; t < times; ++t)
       encode(x, input + t * samples * step_shape(in).size(), samples, t, pass);
-    nn::Pass inner = pass.at(0);
-    inner.steps = steps;
+    const nn::Pass inner = whole(pass);
     body.observe(path + "body.", input, output, times * samples, cache.body, inner, hook);
     for (std::size_t t = 0; t < times; ++t) collect(output + t * out, y, out, t);
   }
@@ -194,6 +222,26 @@ struct OverTime {
   void initialise(Rng rng) { body.initialise(rng.split(0)); }
 
 private:
+  /// The pass of a body that sees all steps at once.
+  [[nodiscard]] nn::Pass whole(const nn::Pass& pass) const {
+    nn::Pass inner = pass.at(0);
+    inner.steps = steps;
+    inner.window = options::window;
+    return inner;
+  }
+  /// Which steps learn, up to the last that does.
+  [[nodiscard]] std::vector<char> learning_steps(const nn::Pass& pass) const {
+    const auto times = static_cast<std::size_t>(steps);
+    if (options::chosen == 0 || options::chosen >= steps) return std::vector<char>(times, 1);
+    std::vector<std::uint32_t> order(times);
+    std::iota(order.begin(), order.end(), 0u);
+    Rng draw = pass.rng.split(2);
+    draw.shuffle(std::span(order));
+    order.resize(static_cast<std::size_t>(options::chosen));
+    std::vector<char> learns(*std::max_element(order.begin(), order.end()) + 1u, 0);
+    for (const std::uint32_t t : order) learns[t] = 1;
+    return learns;
+  }
   /// One step with the state of the step before; its pass.
   nn::Pass step_forward(const float* x, float* y, std::size_t samples, std::size_t t, Cache& cache,
                         const nn::Pass& pass) const {

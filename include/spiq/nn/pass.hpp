@@ -24,6 +24,8 @@ struct Pass {
   bool pack = true;   ///< weights may have changed since this cache saw them last
   int steps = 1;      ///< time steps that the samples hold, time first: sample t * batch + b
   bool fresh = true;  ///< false: neurons go on from the state that the last forward pass left in the cache
+  int window = 0;     ///< steps that a gradient passes, in windows counted from step 0; 0: all
+  float spike_weight = 0;  ///< the backward pass is that of the loss plus this times the mean number of spikes of a sample
   bool bias_cancels = false;  ///< set by Seq: a BatchNorm behind this layer takes any bias away again
 
   [[nodiscard]] bool training() const { return mode == Mode::train; }

@@ -38,8 +38,9 @@ inline constexpr int times_given = (0 + ... + (std::is_same_v<Option, Options> ?
 
 /// Spiking neurons: model `M` (neuron/neuron.hpp, neuron/presets.hpp) on the currents that come in, one neuron per value,
 /// spikes 0 or 1 out. The samples of a pass hold `Pass::steps` time steps, time first, as `OverTime` lays them; without
-/// it there is one step. Every pass starts from the model's initial state. Backward: gradients through time, with
-/// `Surrogate` for the derivative of the step function. Options: `Learned`, `DetachReset`.
+/// it there is one step. Every pass starts from the model's initial state. Backward: gradients through time (within
+/// `Pass::window` steps), with `Surrogate` for the derivative of the step function; `Pass::spike_weight` over the samples
+/// is added to the gradient of every spike, for a loss that counts them (Allred et al., arXiv 2003.01250). Options: `Learned`, `DetachReset`.
 template <neuron::Model M, class Surrogate = surrogate::ATan, class... Options>
 struct Spiking {
   static_assert(((std::is_same_v<Options, Learned> || std::is_same_v<Options, DetachReset>) && ...) &&
@@ -100,15 +101,20 @@ struct Spiking {
     float* const sums = learned ? cache.sums.get(chunks * parameters) : nullptr;
     const neuron::Differentiable<typename M::compare, Surrogate> fire{surrogate,
                                                                       nn::times_given<DetachReset, Options...> != 0};
+    const auto window = static_cast<std::size_t>(pass.window);
+    const float cost = pass.spike_weight / static_cast<float>(std::max<std::size_t>(samples / steps, 1));
     parallel_for(chunks, 1, pass.threads, [&](std::size_t first, std::size_t last, int) {
       for (std::size_t c = first; c < last; ++c) {
         const std::size_t begin = c * grain, end = std::min(n, begin + grain);
         for (std::size_t k = 0; k < states; ++k) std::fill(gradient + k * n + begin, gradient + k * n + end, 0.0f);
         float* const own = learned ? sums + c * parameters : nullptr;
         if (learned) std::fill_n(own, parameters, 0.0f);
-        for (std::size_t t = steps; t-- > 0;)
+        for (std::size_t t = steps; t-- > 0;) {
           neuron::step_backward(model, fire, n, begin, end, x + t * n, before + t * states * n, dy + t * n, gradient,
-                                dx + t * n, own);
+                                dx + t * n, own, cost);
+          if (window != 0 && t % window == 0)
+            for (std::size_t k = 0; k < states; ++k) std::fill(gradient + k * n + begin, gradient + k * n + end, 0.0f);
+        }
       }
     });
     if constexpr (learned) {
