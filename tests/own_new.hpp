@@ -21,10 +21,11 @@
 #endif
 
 namespace spiq_test {
-inline std::size_t allocations = 0, largest_allocation = 0;
+inline std::size_t allocations = 0, largest_allocation = 0, allocated_bytes = 0;
 
 inline void* tracked(std::size_t size, std::size_t alignment) {
   ++allocations;
+  allocated_bytes += size;
   largest_allocation = std::max(largest_allocation, size);
   void* p = std::aligned_alloc(alignment, (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment);
   if (p == nullptr) throw std::bad_alloc();

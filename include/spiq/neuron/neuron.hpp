@@ -54,6 +54,9 @@ struct BeforeCharge {};
 /// As `NextStep`, then in the step of the spike what would follow in the next one is done and what was done for the
 /// last one undone: snnTorch with reset_delay = False.
 struct Corrected {};
+/// Fires by the stored potential, resets it and takes up the input behind that, which so acts from the next step on
+/// (Rathi et al., arXiv 2005.01807).
+struct FireFirst {};
 }  // namespace timing
 
 namespace neuron {
@@ -117,6 +120,12 @@ struct Neuron {
       const N h = Charge::charge(c.charge, state, x);
       const Spike<N> s = fire(h, theta), by = fire.for_reset(s);
       state[0] = Reset::apply(h, by, theta, c.reset_value);
+      after(c, state, by);
+      return s;
+    } else if constexpr (std::same_as<Timing, timing::FireFirst>) {
+      const Spike<N> s = fire(state[0], theta), by = fire.for_reset(s);
+      const N v = Charge::charge(c.charge, state, x);
+      state[0] = Reset::apply(v, by, theta, c.reset_value);
       after(c, state, by);
       return s;
     } else {
@@ -241,6 +250,35 @@ struct SelfRecurrent {
   static SPIQ_INLINE Spike<N> step(const Constants<N>& c, N* state, const N& x, const Fire& fire) {
     const Spike<N> s = Inner::step(c.inner, state, fma(c.weight, state[states - 1], x), fire);
     state[states - 1] = amount(s);
+    return s;
+  }
+};
+
+/// Another model that counts the steps since its last spike, for surrogates that ask (`surrogate::Stdb`): 1 in the step
+/// behind a spike, `never` in the first step.
+template <class Inner>
+struct SinceSpike : Inner {
+  static constexpr float never = 999;
+
+  static constexpr int states = Inner::states + 1;
+  static constexpr auto state_names = [] {
+    std::array<std::string_view, states> names{};
+    for (std::size_t i = 0; i < Inner::state_names.size(); ++i) names[i] = Inner::state_names[i];
+    names.back() = "age";
+    return names;
+  }();
+  [[nodiscard]] std::array<float, static_cast<std::size_t>(states)> initial_state() const {
+    std::array<float, static_cast<std::size_t>(states)> state{};
+    const auto own = Inner::initial_state();
+    for (std::size_t i = 0; i < own.size(); ++i) state[i] = own[i];
+    state.back() = never;
+    return state;
+  }
+  template <class N, class Fire>
+  static SPIQ_INLINE Spike<N> step(const typename Inner::template Constants<N>& c, N* state, const N& x, const Fire& fire) {
+    const N age = state[states - 1], one = N::broadcast(1.0f);
+    const Spike<N> s = Inner::step(c, state, x, fire.since(age));
+    state[states - 1] = where(detached(s), one, age + one);
     return s;
   }
 };

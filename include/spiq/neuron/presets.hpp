@@ -183,6 +183,10 @@ using DietLif = neuron::Neuron<charge::Decay, fire::AboveThreshold, reset::Soft>
 /// DIET-SNN and IIR-SNN (arXiv 2008.03658, 2110.05929): v = leak v + x, fires at v / threshold - 1 > 0, soft reset.
 inline DietLif diet_lif(float leak = 1, float threshold = 1) { return {{leak}, threshold, 0, 0}; }
 
+using HybridStdb = neuron::SinceSpike<neuron::Neuron<charge::Decay, fire::AboveThreshold, reset::Soft, timing::FireFirst>>;
+/// Hybrid training (Rathi et al., arXiv 2005.01807): fires at v / threshold - 1 > 0, then v = leak v + x - threshold s.
+inline HybridStdb hybrid_stdb(float leak = 1, float threshold = 1) { return {{{leak}, threshold, 0, 0}}; }
+
 /// Izhikevich's model with the presets of his figure (a, b, c, d), at a step of `dt` ms.
 using IzhikevichNeuron = neuron::Neuron<charge::Izhikevich, fire::AboveThreshold, reset::Hard>;
 struct IzhikevichOptions {

@@ -6,7 +6,7 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Functions g(u), u = membrane potential - threshold, used in place of the derivative of the spike. `slope` is `alpha`
+/// Functions g(u), u = membrane potential - threshold unless the form says otherwise, used in place of the derivative of the spike. `slope` is `alpha`
 /// of SpikingJelly and Norse, `slope` or `k` of snnTorch; the defaults are those of the framework that the form comes
 /// from. Vectors in, vectors out.
 namespace surrogate {
@@ -181,6 +181,25 @@ struct Circle {
   [[nodiscard]] SPIQ_INLINE V operator()(V u) const {
     const V r = fma(u, u, V::broadcast(slope * slope));
     return V::broadcast(slope * slope * slope) / (r * sqrt(r));
+  }
+};
+
+/// Another one as a function of v / threshold - 1: DIET-SNN, IIR-SNN. Thresholds must not be 0, which that of
+/// `neuron::Refractory`'s counter is.
+template <class Inner>
+struct Relative : Inner {
+  static constexpr bool relative = true;
+};
+/// a e^(-b k), k the steps since the neuron's last spike, whatever its potential, as derivative with respect to
+/// v / threshold - 1: spike-timing dependent backpropagation (Rathi et al., arXiv 2005.01807), which resets without a
+/// gradient (`DetachReset`). For `neuron::SinceSpike`.
+struct Stdb {
+  float slope = 0.3f;
+  float rate = 0.01f;
+  static constexpr bool relative = true;
+  template <class V>
+  [[nodiscard]] SPIQ_INLINE V operator()(V, V age) const {
+    return V::broadcast(slope) * neuron::exponential(V::zero() - V::broadcast(rate) * age);
   }
 };
 

@@ -114,8 +114,13 @@ LayerHealth spiking_health(const Layer& layer, std::span<const float> currents, 
   double slope = 0;
   using V = simd::vec<float, simd::scalar>;
   for (float& v : membrane) {
-    const auto g = static_cast<double>(layer.surrogate(V{v - static_cast<float>(threshold)}).v);
-    slope += g * g;
+    using Surrogate = decltype(layer.surrogate);
+    if constexpr (requires(V u) { layer.surrogate(u); }) {  // else it does not depend on the potential alone
+      constexpr bool relative = neuron::is_relative<Surrogate>;
+      const auto theta = static_cast<float>(threshold);
+      const auto g = static_cast<double>(layer.surrogate(V{relative ? v / theta - 1 : v - theta}).v) / (relative ? threshold : 1);
+      slope += g * g;
+    }
     v = std::fabs(v);
   }
   h.gradient = membrane.empty() ? 0 : std::sqrt(slope / static_cast<double>(membrane.size()));
