@@ -3,6 +3,7 @@
 #include "lower_networks.hpp"
 
 #include <spiq/exec/early_exit.hpp>
+#include <spiq/nn/policy_loss.hpp>
 
 using namespace spiq_test;
 
@@ -80,4 +81,49 @@ TEST_CASE("calibration takes the fewest steps that lose nothing; an oracle needs
   const ExitPoint oracle = exit_oracle(over_time, labels);
   CHECK(std::abs(oracle.accuracy - 2.0 / 3) < 1e-12);
   CHECK(std::abs(oracle.mean_steps - (1 + 3 + 4) / 3.0) < 1e-12);
+}
+
+TEST_CASE("the policy's loss and its gradient", "[exit]") {
+  // Image 0 is right from step 1 on, image 1 after the second, image 2 never; v of equal logits is 1/3 each, r = 0.6.
+  const std::vector<std::uint8_t> right{1, 1, 1, 0, 1, 1, 0, 0, 0};
+  Tensor<float> logits(Extents{3, 3}), gradient;
+  const ExitPolicyLoss loss{.wrong = 2, .right_at_once = 0.6};
+  // costs (-1, -1/2, -1/4), (2, -1/2, -1/4), (2, 2, 2); weights 1, 1.5, 1.5
+  const double expected = (-1.75 / 3 + 1.5 * 1.25 / 3 + 1.5 * 2) / 3;
+  CHECK(std::abs(loss(logits, right, gradient) - expected) < 1e-12);
+  CHECK(std::abs(double{gradient[0]} - (-1 + 1.75 / 3) / 9) < 1e-7);
+  CHECK(std::abs(double{gradient[3]} - 1.5 * (2 - 1.25 / 3) / 9) < 1e-7);
+  CHECK(std::abs(double{gradient[4]} - 1.5 * (-0.5 - 1.25 / 3) / 9) < 1e-7);
+  CHECK(gradient[6] == 0);
+  // By central differences, somewhere else.
+  const float values[] = {0.5f, -1, 2, 0.25f, 0, -0.75f, 1, 1.5f, -2};
+  for (std::size_t k = 0; k < 9; ++k) logits[k] = values[k];
+  loss(logits, right, gradient);
+  Tensor<float> unused;
+  for (std::size_t k = 0; k < 9; ++k) {
+    const float keep = logits[k], h = 1 / 128.0f;
+    logits[k] = keep + h;
+    const double up = loss(logits, right, unused);
+    logits[k] = keep - h;
+    const double down = loss(logits, right, unused);
+    logits[k] = keep;
+    CHECK(std::abs((up - down) / (2 * double{h}) - double{gradient[k]}) < 2e-5);
+  }
+  CHECK_THROWS_AS(loss(logits, std::span(right).first(6), gradient), Error);
+  CHECK_THROWS_AS((ExitPolicyLoss{.right_at_once = 1}(logits, right, gradient)), Error);
+}
+
+TEST_CASE("steps chosen beforehand, and what a policy learns from", "[exit]") {
+  Tensor<float> over_time(Extents{3, 2, 2});
+  const float margin[] = {-1, 1, 1, -1, 1, -1};  // [step][image], class 0 over class 1
+  for (std::size_t k = 0; k < 6; ++k) over_time[2 * k] = margin[k];
+  const std::vector<int> labels{0, 1}, steps{2, 1};
+  CHECK(right_by_step(over_time, labels) == std::vector<std::uint8_t>{0, 1, 1, 0, 1, 1});
+  const Exits exits = exits_after(over_time, steps);
+  CHECK(exits.predictions == std::vector<int>{0, 0});
+  CHECK(exits.mean_steps() == 1.5);
+  const std::vector<int> bad{1, 4}, few{1};
+  CHECK_THROWS_AS(exits_after(over_time, bad), Error);
+  CHECK_THROWS_AS(exits_after(over_time, few), Error);
+  CHECK_THROWS_AS(right_by_step(over_time, few), Error);
 }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -143,6 +144,32 @@ Exits exits_of(const Tensor<float>& over_time, const ExitOptions& options = {}) 
       }
     }
   return result;
+}
+
+/// The answers after `steps`[i] steps of image i, chosen beforehand (SEENN-II: by a policy network). Throws unless there is a
+/// number in [1, T] for each image.
+inline Exits exits_after(const Tensor<float>& over_time, std::span<const int> steps) {
+  if (over_time.extents().rank() != 3 || over_time.extent(1) != steps.size())
+    SPIQ_THROW("early exit", "logits over time [T, " + std::to_string(steps.size()) + ", classes]", to_string(over_time.extents()));
+  const std::size_t n = over_time.extent(1), classes = over_time.extent(2);
+  Exits result{std::vector<int>(n, -1), std::vector<int>(steps.begin(), steps.end())};
+  for (std::size_t i = 0; i < n; ++i) {
+    if (steps[i] < 1 || static_cast<std::size_t>(steps[i]) > over_time.extent(0))
+      SPIQ_THROW("early exit: steps", "1 to " + std::to_string(over_time.extent(0)), std::to_string(steps[i]));
+    result.predictions[i] = exec::largest({over_time.data() + (static_cast<std::size_t>(steps[i] - 1) * n + i) * classes, classes});
+  }
+  return result;
+}
+/// Which images are right after 1 ... T steps, [N][T]: what a policy network learns from (nn/policy_loss.hpp).
+inline std::vector<std::uint8_t> right_by_step(const Tensor<float>& over_time, std::span<const int> labels) {
+  if (over_time.extents().rank() != 3 || over_time.extent(1) != labels.size())
+    SPIQ_THROW("early exit", "logits over time [T, " + std::to_string(labels.size()) + ", classes]", to_string(over_time.extents()));
+  const std::size_t steps = over_time.extent(0), n = labels.size(), classes = over_time.extent(2);
+  std::vector<std::uint8_t> right(n * steps);
+  for (std::size_t t = 0; t < steps; ++t)
+    for (std::size_t i = 0; i < n; ++i)
+      right[i * steps + t] = exec::largest({over_time.data() + (t * n + i) * classes, classes}) == labels[i] ? 1 : 0;
+  return right;
 }
 
 /// Accuracy and mean steps that a threshold gives.
