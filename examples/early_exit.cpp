@@ -36,6 +36,7 @@ struct Options {
   int steps = 4;
   int epochs = 0;
   int policy_epochs = 4;
+  double leak = 0.5;
   double loss = 0.1;
   std::uint64_t seed = 1;
   int threads = 0;
@@ -55,6 +56,10 @@ struct Options {
     app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz) [none]");
     app.add_option("--steps", steps, "Time steps T of an image that nothing stops")->check(CLI::Range(1, 64))->capture_default_str();
     app.add_option("--epochs", epochs, "Training epochs; 0: synthetic 4, mnist 6")->check(CLI::Range(0, 100000))->capture_default_str();
+    app.add_option("--leak", leak, "Share of the membrane potential that a step keeps, to begin with")
+        ->check(CLI::Range(0.0, 1.0))
+        ->check(not_nan)
+        ->capture_default_str();
     app.add_option("--policy-epochs", policy_epochs, "Training epochs of the policy network")
         ->check(CLI::Range(1, 100000))
         ->capture_default_str();
@@ -176,7 +181,7 @@ void run(const Options& options) {
   expect_pictures(options.out, Options::pictures);
   const spiq::ImageData data = load_images(options, options.dataset == "mnist" ? Sizes{0, 0} : Sizes{});
   Net net{spiq::Rng{options.seed}};
-  sharpen(net);
+  prepare(net, options.leak);
   net.layer<Net::size - 1>().steps = options.steps;
   // The loss of every step: a network that is to answer early is taught to.
   spiq::FitOptions fit{.epochs = options.epochs, .batch = 100, .loss = spiq::LossKind::temporal_efficient,

@@ -10,6 +10,8 @@ for program in "$folder"/*; do
   case $name in
     ann_to_snn) set -- --quick --out "$out" --json "$out/table.json" ;;
     quake_accuracy) set -- --quick --out "$out" --json "$out/quake.json" ;;
+    train_snn) set -- --quick --rule sltt --loss tet ;;
+    early_exit) set -- --quick --out "$out" ;;
     neuron_zoo) set -- --out "$out/zoo.svg" ;;
     *) set -- --help ;;
   esac

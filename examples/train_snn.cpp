@@ -75,7 +75,7 @@ template <class Learning>
 void train_images(spiq::ImageData& data, const Options& options) {
   using Net = ImageNet<Learning>;
   Net net{spiq::Rng{options.seed}};
-  sharpen(net);
+  prepare(net, options.leak);
   const spiq::Tensor<float> look = some_images(data.train, 500);
   if (!options.iir) {
     time_of(net).steps = options.steps;
@@ -120,7 +120,7 @@ void train_hybrid(spiq::ImageData& data, const Options& options) {
 template <class Learning>
 void measure(int steps, const char* name, const spiq::ImageSet& images, const Options& options, spiq::report::TextTable& table) {
   ImageNet<Learning> net{spiq::Rng{options.seed}};
-  sharpen(net);
+  prepare(net, options.leak);
   time_of(net).steps = steps;
   spiq::FitOptions fit = recipe(options);
   fit.epochs = 1;
@@ -151,6 +151,7 @@ void train_events(const Options& options) {
   EventBars train_set(options.train_images != 0 ? options.train_images : sizes.train_images, spiq::Rng(options.seed).split(1));
   EventBars test_set(options.test_images != 0 ? options.test_images : sizes.test_images, spiq::Rng(options.seed).split(2));
   EventNet<Learning> net{spiq::Rng{options.seed}};
+  prepare(net, options.leak);
   train(net, train_set, test_set, recipe(options), options);
   diagnose(net, some_images(train_set, 500), options);
   if (!options.save.empty()) spiq::save_weights(options.save, net);

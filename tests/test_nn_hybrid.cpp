@@ -144,7 +144,7 @@ TEST_CASE("thresholds are balanced layer by layer over time and batch", "[hybrid
 }
 
 TEST_CASE("a converted network trains on, by STDB too, and with fewer steps", "[hybrid]") {
-  const ImageSet train = synthetic_glyphs(1000, Rng(1)), test = synthetic_glyphs(200, Rng(2));
+  const ImageSet train = synthetic_glyphs(600, Rng(1)), test = synthetic_glyphs(200, Rng(2));
   using Ann = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>, NoBias>, ReLU, Conv2d<16, 3, Stride<2>, NoBias>, ReLU, Flatten, Linear<10, NoBias>>;
   using N = Spiking<neuron::SinceSpike<presets::DietLif>, surrogate::Stdb, DetachReset, Learned>;
   using Snn = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>, NoBias>,

@@ -213,7 +213,7 @@ TEST_CASE("gradients at every step: TET through BPTT and SLTT, and the networks 
   CHECK(distance(run(Sltt{}, true), expected) < 1e-5);
   CHECK(distance(run(Sltt{}, false), expected) < 1e-5);
 
-  const ImageSet train = synthetic_glyphs(1000, Rng(1)), test = synthetic_glyphs(200, Rng(2));
+  const ImageSet train = synthetic_glyphs(600, Rng(1)), test = synthetic_glyphs(200, Rng(2));
   const auto accuracy = [&](auto learning) {
     using Net = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>>, BatchNorm,
                         OverTime<Seq<Spiking<Soft>, Conv2d<16, 3, Stride<2>>, BatchNorm, Spiking<Soft>, Flatten, Linear<10>>, Steps<3>, decltype(learning)>>;

@@ -17,10 +17,14 @@ using ImageNet = spiq::Network<
                              spiq::Conv2d<32, 3>, spiq::BatchNorm, Neuron, spiq::AvgPool<2>, spiq::Flatten, spiq::Linear<10>>,
                    spiq::Steps<4>, Learning>>;
 
-// Surrogates of height 1: behind a normalisation.
+// Surrogates of height 1, behind a normalisation; leaks to begin with. SLTT normalises every step by itself, so steps must be
+// alike: the membrane should not keep much (its paper keeps 1 / 11).
 template <class Net>
-void sharpen(Net& net) {
-  net.for_each_layer([](const std::string&, auto& layer) {
-    if constexpr (requires { layer.surrogate.slope; }) layer.surrogate.slope = 1;
+void prepare(Net& net, double leak) {
+  net.for_each_layer([&](const std::string&, auto& layer) {
+    if constexpr (requires { layer.surrogate.slope; }) {
+      layer.surrogate.slope = 1;
+      layer.set(spiq::presets::diet_lif(static_cast<float>(leak), 1));
+    }
   });
 }

@@ -19,6 +19,7 @@ struct Options {
   int epochs = 0;
   int batch = 100;
   double learning_rate = 5e-3;
+  double leak = 0.1;
   double spike_weight = 0;
   double spike_rise = 2;
   double percentile = 99.7;
@@ -51,6 +52,10 @@ struct Options {
         ->capture_default_str();
     app.add_option("--batch", batch, "Images per training step")->check(CLI::Range(1, 65536))->capture_default_str();
     app.add_option("--lr", learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1000.0))->check(not_nan)->capture_default_str();
+    app.add_option("--leak", leak, "Share of the membrane potential that a step keeps, to begin with (--hybrid: 1)")
+        ->check(CLI::Range(0.0, 1.0))
+        ->check(not_nan)
+        ->capture_default_str();
     app.add_option("--spike-weight", spike_weight, "Cost of a spike in the loss")
         ->check(CLI::Range(0.0, 1000.0))
         ->check(not_nan)
