@@ -1,5 +1,6 @@
 // A spiking network that stops early: accuracy against mean time steps for rules that ask how sure an answer is, for a
-// policy network that says beforehand, and for one who knows; and images per second, with what left costing nothing more.
+// policy network that says beforehand, and for one who knows; and images per second, with what left costing nothing
+// more.
 //
 //     early_exit                                  # on images drawn by the program itself
 //     early_exit --dataset mnist --data DIR --load weights.npz    # what train_snn --save wrote
@@ -54,8 +55,12 @@ struct Options {
         ->check(CLI::IsMember({"synthetic", "mnist"}))
         ->capture_default_str();
     app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz) [none]");
-    app.add_option("--steps", steps, "Time steps T of an image that nothing stops")->check(CLI::Range(1, 64))->capture_default_str();
-    app.add_option("--epochs", epochs, "Training epochs; 0: synthetic 4, mnist 6")->check(CLI::Range(0, 100000))->capture_default_str();
+    app.add_option("--steps", steps, "Time steps T of an image that nothing stops")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    app.add_option("--epochs", epochs, "Training epochs; 0: synthetic 4, mnist 6")
+        ->check(CLI::Range(0, 100000))
+        ->capture_default_str();
     app.add_option("--leak", leak, "Share of the membrane potential that a step keeps, to begin with")
         ->check(CLI::Range(0.0, 1.0))
         ->check(not_nan)
@@ -70,10 +75,12 @@ struct Options {
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app.add_option("--threads", threads, "Threads of training; 0: as many as OpenMP would use. Results do not depend on it")
+    app.add_option("--threads", threads,
+                   "Threads of training; 0: as many as OpenMP would use. Results do not depend on it")
         ->check(CLI::Range(0, 4096))
         ->capture_default_str();
-    app.add_option("--validation", validation, "Share of the training images held out, drawn by the seed; as in training with --load")
+    app.add_option("--validation", validation,
+                   "Share of the training images held out, drawn by the seed; as in training with --load")
         ->check(CLI::Range(0.01, 0.9))
         ->check(not_nan)
         ->capture_default_str();
@@ -112,7 +119,8 @@ Answers answers_of(const Network& network, const spiq::ImageSet& set, std::span<
   set.fill(indices, a.images, a.labels);
   const std::size_t n = indices.size(), batch = 256, size = set.shape().size();
   auto session = network.session(static_cast<int>(batch), {.over_time = true});
-  const auto steps = static_cast<std::size_t>(session.steps()), classes = static_cast<std::size_t>(network.readout.classes);
+  const auto steps = static_cast<std::size_t>(session.steps()),
+             classes = static_cast<std::size_t>(network.readout.classes);
   a.over_time.resize({steps, n, classes});
   for (std::size_t first = 0; first < n; first += batch) {
     const std::size_t count = std::min(batch, n - first);
@@ -153,14 +161,17 @@ private:
 
 // The curve over all thresholds on the test images, and the point that validation images choose.
 template <class Rule>
-double try_rule(const std::string& name, Results& results, const Answers& validation, const Answers& test, double loss) {
+double try_rule(const std::string& name, Results& results, const Answers& validation, const Answers& test,
+                double loss) {
   const auto curve = spiq::exit_curve<Rule>(test.over_time, test.labels);
   std::vector<std::pair<double, double>> points;
   for (const auto& p : curve)
-    if (points.empty() || points.back() != std::pair(p.mean_steps, 100 * p.accuracy)) points.emplace_back(p.mean_steps, 100 * p.accuracy);
+    if (points.empty() || points.back() != std::pair(p.mean_steps, 100 * p.accuracy))
+      points.emplace_back(p.mean_steps, 100 * p.accuracy);
   results.chart.curve(name, std::move(points));
   const double threshold = spiq::calibrate_exit<Rule>(validation.over_time, validation.labels, loss).threshold;
-  results.add(name + ", calibrated", fixed(threshold, 2), spiq::exits_of<Rule>(test.over_time, {.threshold = threshold}));
+  results.add(name + ", calibrated", fixed(threshold, 2),
+              spiq::exits_of<Rule>(test.over_time, {.threshold = threshold}));
   return threshold;
 }
 
@@ -184,9 +195,13 @@ void run(const Options& options) {
   prepare(net, options.leak);
   net.layer<Net::size - 1>().steps = options.steps;
   // The loss of every step: a network that is to answer early is taught to.
-  spiq::FitOptions fit{.epochs = options.epochs, .batch = 100, .loss = spiq::LossKind::temporal_efficient,
-                       .augmentation = {.shift = 2}, .validation_fraction = static_cast<float>(options.validation),
-                       .seed = options.seed, .threads = options.threads};
+  spiq::FitOptions fit{.epochs = options.epochs,
+                       .batch = 100,
+                       .loss = spiq::LossKind::temporal_efficient,
+                       .augmentation = {.shift = 2},
+                       .validation_fraction = static_cast<float>(options.validation),
+                       .seed = options.seed,
+                       .threads = options.threads};
   if (!options.load.empty()) {
     spiq::load_weights(options.load, net);
     fit.epochs = 0;  // draws the split alone
@@ -197,19 +212,23 @@ void run(const Options& options) {
     if (!std::binary_search(held.begin(), held.end(), i)) seen.push_back(i);
 
   const auto network = spiq::lower(net, spiq::target::Spiking{spiq::conversion::Trained{}});
-  const Answers validation = answers_of(network, data.train, held), test = answers_of(network, data.test, all_of(data.test.size()));
+  const Answers validation = answers_of(network, data.train, held),
+                test = answers_of(network, data.test, all_of(data.test.size()));
   const auto t_max = test.over_time.extent(0);
 
   Results results(test);
   std::vector<std::pair<double, double>> fixed_steps;
   for (std::size_t t = 1; t <= t_max; ++t) {
-    const spiq::Exits exits = spiq::exits_after(test.over_time, std::vector<int>(test.labels.size(), static_cast<int>(t)));
+    const spiq::Exits exits =
+        spiq::exits_after(test.over_time, std::vector<int>(test.labels.size(), static_cast<int>(t)));
     std::size_t right = 0;
     for (std::size_t i = 0; i < test.labels.size(); ++i) right += exits.predictions[i] == test.labels[i] ? 1 : 0;
-    fixed_steps.emplace_back(static_cast<double>(t), 100 * static_cast<double>(right) / static_cast<double>(test.labels.size()));
+    fixed_steps.emplace_back(static_cast<double>(t),
+                             100 * static_cast<double>(right) / static_cast<double>(test.labels.size()));
   }
   results.chart.curve("the same steps for all", fixed_steps);
-  const double confidence = try_rule<spiq::exit_rule::Confidence>("confidence", results, validation, test, options.loss / 100);
+  const double confidence =
+      try_rule<spiq::exit_rule::Confidence>("confidence", results, validation, test, options.loss / 100);
   try_rule<spiq::exit_rule::Entropy>("entropy", results, validation, test, options.loss / 100);
   std::vector<int> chosen;
   {
@@ -221,20 +240,24 @@ void run(const Options& options) {
   const spiq::ExitPoint oracle = spiq::exit_oracle(test.over_time, test.labels);
   results.add("oracle", "-", oracle.accuracy, oracle.mean_steps);
 
-  std::cout << "\n" << options.dataset << ", " << test.labels.size() << " test images; thresholds chosen on " << validation.labels.size()
-            << " validation images\n";
-  for (const auto& [t, accuracy] : fixed_steps) std::cout << "T = " << fixed(t, 0) << ": " << fixed(accuracy, 2) << " %\n";
+  std::cout << "\n"
+            << options.dataset << ", " << test.labels.size() << " test images; thresholds chosen on "
+            << validation.labels.size() << " validation images\n";
+  for (const auto& [t, accuracy] : fixed_steps)
+    std::cout << "T = " << fixed(t, 0) << ": " << fixed(accuracy, 2) << " %\n";
   results.print();
-  const double all = speed(network, test.images, static_cast<int>(t_max), 2), some = speed(network, test.images, static_cast<int>(t_max), confidence);
+  const double all = speed(network, test.images, static_cast<int>(t_max), 2),
+               some = speed(network, test.images, static_cast<int>(t_max), confidence);
   std::cout << "images/s on one thread: " << fixed(all, 0) << " with all steps, " << fixed(some, 0)
             << " when those that are sure leave (confidence, calibrated): " << fixed(some / all, 2) << "x\n";
 
-  results.chart.title = "Early exit, " + options.dataset + ", " + std::to_string(test.labels.size()) + " test images, seed " +
-                        std::to_string(options.seed);
+  results.chart.title = "Early exit, " + options.dataset + ", " + std::to_string(test.labels.size()) +
+                        " test images, seed " + std::to_string(options.seed);
   results.chart.x_label = "mean time steps";
   results.chart.y_label = "accuracy (%)";
-  results.chart.caption = "Curves: all thresholds. Diamonds: thresholds chosen on validation images, the policy network, and one who "
-                          "knows from which step on each answer is right.";
+  results.chart.caption =
+      "Curves: all thresholds. Diamonds: thresholds chosen on validation images, the policy network, and one who "
+      "knows from which step on each answer is right.";
   results.chart.write(options.out + "/early_exit.svg");
   std::cout << "wrote " << options.out << "/early_exit.svg\n";
 }
@@ -242,8 +265,10 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Trains a spiking network on the loss of every step and stops it early: by confidence, by entropy, with thresholds\n"
-               "chosen on validation images, and by a policy network (SEENN-II)."};
+  CLI::App app{
+      "Trains a spiking network on the loss of every step and stops it early: by confidence, by entropy, with "
+      "thresholds\n"
+      "chosen on validation images, and by a policy network (SEENN-II)."};
   Options options;
   options.declare(app);
   CLI11_PARSE(app, argc, argv);

@@ -105,9 +105,11 @@ void train_hybrid(spiq::ImageData& data, const Options& options) {
   HybridNet<N> net{spiq::Rng{options.seed}};
   time_of(net).steps = options.steps;
   spiq::copy_synapses(ann, net);
-  spiq::balance_thresholds(net, some_images(data.train, 512), options.percentile, static_cast<float>(options.scale), options.threads);
+  spiq::balance_thresholds(net, some_images(data.train, 512), options.percentile, static_cast<float>(options.scale),
+                           options.threads);
   std::cout << "\nconverted, T = " << options.steps << ": test "
-            << percent(spiq::evaluate(net, data.test, {.threads = options.threads}).accuracy) << "\ntrained on with spikes\n";
+            << percent(spiq::evaluate(net, data.test, {.threads = options.threads}).accuracy)
+            << "\ntrained on with spikes\n";
   fit = recipe(options);
   fit.learning_rate *= 0.2f;
   const double after = train(net, data.train, data.test, fit, options);
@@ -118,7 +120,8 @@ void train_hybrid(spiq::ImageData& data, const Options& options) {
 
 // One row: ten batches.
 template <class Learning>
-void measure(int steps, const char* name, const spiq::ImageSet& images, const Options& options, spiq::report::TextTable& table) {
+void measure(int steps, const char* name, const spiq::ImageSet& images, const Options& options,
+             spiq::report::TextTable& table) {
   ImageNet<Learning> net{spiq::Rng{options.seed}};
   prepare(net, options.leak);
   time_of(net).steps = steps;
@@ -130,26 +133,31 @@ void measure(int steps, const char* name, const spiq::ImageSet& images, const Op
   const auto start = std::chrono::steady_clock::now();
   spiq::fit(net, images, fit);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const std::size_t batches = (images.size() + static_cast<std::size_t>(options.batch) - 1) / static_cast<std::size_t>(options.batch);
+  const std::size_t batches =
+      (images.size() + static_cast<std::size_t>(options.batch) - 1) / static_cast<std::size_t>(options.batch);
   table.row({name, std::to_string(steps), fixed(1000 * seconds / static_cast<double>(batches), 1),
              fixed(static_cast<double>(memory::peak() - before) / 1048576, 2)});
 }
 void measure_all(const Options& options) {
-  const spiq::ImageSet images = spiq::synthetic_glyphs(static_cast<std::size_t>(10 * options.batch), spiq::Rng(options.seed), options.threads);
+  const spiq::ImageSet images =
+      spiq::synthetic_glyphs(static_cast<std::size_t>(10 * options.batch), spiq::Rng(options.seed), options.threads);
   spiq::report::TextTable table({"rule", "T", "ms a batch", "peak MiB"});
   for (const int steps : {2, 4, 8, 16}) {
     measure<spiq::Bptt>(steps, "bptt", images, options, table);
     measure<spiq::Sltt>(steps, "sltt", images, options, table);
     measure<spiq::SlttK<2>>(steps, "sltt-k, 2 steps", images, options, table);
   }
-  std::cout << "batches of " << options.batch << "; memory that training takes beside the data and the network\n" << table;
+  std::cout << "batches of " << options.batch << "; memory that training takes beside the data and the network\n"
+            << table;
 }
 
 template <class Learning>
 void train_events(const Options& options) {
   const Sizes sizes;
-  EventBars train_set(options.train_images != 0 ? options.train_images : sizes.train_images, spiq::Rng(options.seed).split(1));
-  EventBars test_set(options.test_images != 0 ? options.test_images : sizes.test_images, spiq::Rng(options.seed).split(2));
+  EventBars train_set(options.train_images != 0 ? options.train_images : sizes.train_images,
+                      spiq::Rng(options.seed).split(1));
+  EventBars test_set(options.test_images != 0 ? options.test_images : sizes.test_images,
+                     spiq::Rng(options.seed).split(2));
   EventNet<Learning> net{spiq::Rng{options.seed}};
   prepare(net, options.leak);
   train(net, train_set, test_set, recipe(options), options);
@@ -160,9 +168,12 @@ void train_events(const Options& options) {
 // Calls `use` with the learning rule of the command line.
 template <class Use>
 void with_rule(const Options& options, const Use& use) {
-  if (options.rule == "bptt") use(spiq::Bptt{});
-  else if (options.rule == "sltt") use(spiq::Sltt{});
-  else use(spiq::SlttK<2>{});
+  if (options.rule == "bptt")
+    use(spiq::Bptt{});
+  else if (options.rule == "sltt")
+    use(spiq::Sltt{});
+  else
+    use(spiq::SlttK<2>{});
 }
 
 void run(const Options& options) {
@@ -172,18 +183,22 @@ void run(const Options& options) {
     return with_rule(options, [&](auto rule) { train_events<decltype(rule)>(options); });
   }
   spiq::ImageData data = load_images(options, options.dataset == "mnist" ? Sizes{0, 0} : Sizes{});
-  std::cout << options.dataset << ": " << data.train.size() << " training images, " << data.test.size() << " test images; seed "
-            << options.seed << ", rule " << options.rule << ", loss " << options.loss << ", T = " << options.steps << "\n";
+  std::cout << options.dataset << ": " << data.train.size() << " training images, " << data.test.size()
+            << " test images; seed " << options.seed << ", rule " << options.rule << ", loss " << options.loss
+            << ", T = " << options.steps << "\n";
   if (!options.hybrid) return with_rule(options, [&](auto rule) { train_images<decltype(rule)>(data, options); });
-  if (options.surrogate == "stdb") train_hybrid<StdbNeuron>(data, options);
-  else train_hybrid<Neuron>(data, options);
+  if (options.surrogate == "stdb")
+    train_hybrid<StdbNeuron>(data, options);
+  else
+    train_hybrid<Neuron>(data, options);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Trains spiking networks with surrogate gradients: BPTT, SLTT or SLTT-K, from scratch, from a network with\n"
-               "ReLU (--hybrid), or with fewer and fewer time steps (--iir). Weights are those of the last epoch."};
+  CLI::App app{
+      "Trains spiking networks with surrogate gradients: BPTT, SLTT or SLTT-K, from scratch, from a network with\n"
+      "ReLU (--hybrid), or with fewer and fewer time steps (--iir). Weights are those of the last epoch."};
   Options options;
   options.declare(app);
   CLI11_PARSE(app, argc, argv);

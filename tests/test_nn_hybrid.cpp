@@ -1,5 +1,5 @@
-// Hybrid training: the neuron that fires before it takes up its input, surrogates by time and by share of the threshold,
-// weights copied and thresholds balanced.
+// Hybrid training: the neuron that fires before it takes up its input, surrogates by time and by share of the
+// threshold, weights copied and thresholds balanced.
 #include "catch.hpp"
 #include "layer_check.hpp"
 
@@ -34,9 +34,11 @@ float weight_gradient(Layer& layer, const Floats& x) {
 }  // namespace
 
 TEST_CASE("STDB and linear surrogates: tables", "[hybrid]") {
-  const float table[][2] = {{0, 0.3f}, {1, 0.297015f}, {5, 0.285369f}, {10, 0.271451f}, {50, 0.181959f}, {99, 0.111473f}};
+  const float table[][2] = {{0, 0.3f},       {1, 0.297015f},  {5, 0.285369f},
+                            {10, 0.271451f}, {50, 0.181959f}, {99, 0.111473f}};
   for (const auto& row : table) CHECK(std::abs(surrogate::Stdb{}(Scalar{-3.0f}, Scalar{row[0]}).v - row[1]) < 1e-6f);
-  CHECK(std::abs(surrogate::Stdb{}(Scalar{0.0f}, Scalar{neuron::SinceSpike<presets::DietLif>::never}).v - 1.4e-5f) < 1e-6f);
+  CHECK(std::abs(surrogate::Stdb{}(Scalar{0.0f}, Scalar{neuron::SinceSpike<presets::DietLif>::never}).v - 1.4e-5f) <
+        1e-6f);
   const float linear[][2] = {{0, 0.3f}, {-0.5f, 0.15f}, {0.25f, 0.225f}, {1, 0}, {-2, 0}};
   for (const auto& row : linear)
     CHECK(std::abs(surrogate::Relative<surrogate::Triangle>{}(Scalar{row[0]}).v - row[1]) < 1e-7f);
@@ -56,9 +58,10 @@ TEST_CASE("the hybrid neuron fires by the potential before its input", "[hybrid]
     age = s ? 1 : age + 1;
     spikes += s ? 1 : 0;
     float found = -1;
-    neuron::run<simd::scalar>(model, 1, 1, &x, state.data(), [&](std::size_t, std::size_t, auto, const auto& spike, const auto&) {
-      if constexpr (requires { neuron::amount(spike).v; }) found = neuron::amount(spike).v;
-    });
+    neuron::run<simd::scalar>(model, 1, 1, &x, state.data(),
+                              [&](std::size_t, std::size_t, auto, const auto& spike, const auto&) {
+                                if constexpr (requires { neuron::amount(spike).v; }) found = neuron::amount(spike).v;
+                              });
     CHECK(found == (s ? 1.0f : 0.0f));
     CHECK(std::abs(state[0] - v) < 1e-5f);
     CHECK(state[1] == age);
@@ -68,7 +71,8 @@ TEST_CASE("the hybrid neuron fires by the potential before its input", "[hybrid]
 
 TEST_CASE("STDB passes gradients by the time since the last spike, through no reset", "[hybrid]") {
   // theta 2, leak 1: potentials before the steps 0, 1.5, 3 (spike), 1.5; ages 999, 1000, 1001, 1.
-  using Layer = OverTime<Seq<Linear<1, NoBias>, Spiking<presets::HybridStdb, surrogate::Stdb, DetachReset>>, Steps<4>, FrameInput>;
+  using Layer = OverTime<Seq<Linear<1, NoBias>, Spiking<presets::HybridStdb, surrogate::Stdb, DetachReset>>, Steps<4>,
+                         FrameInput>;
   Layer layer(Shape{1, 1, 4});
   layer.body.layer<1>().set(presets::hybrid_stdb(1, 2));
   const auto g = [](double age) { return 0.3 * std::exp(-0.01 * age) / 2; };
@@ -78,8 +82,9 @@ TEST_CASE("STDB passes gradients by the time since the last spike, through no re
 
 TEST_CASE("thresholds and leaks of the DIET neuron learn by v / threshold - 1", "[hybrid]") {
   // One step, v = 0.8, theta = 2: d = -0.6, slope 0.3 * 0.4.
-  using Layer = OverTime<Seq<Linear<1, NoBias>, Spiking<presets::DietLif, surrogate::Relative<surrogate::Triangle>, Learned, DetachReset>>,
-                         Steps<2>, FrameInput>;
+  using Layer = OverTime<
+      Seq<Linear<1, NoBias>, Spiking<presets::DietLif, surrogate::Relative<surrogate::Triangle>, Learned, DetachReset>>,
+      Steps<2>, FrameInput>;
   Layer layer(Shape{1, 1, 2});
   auto& neurons = layer.body.layer<1>();
   neurons.set(presets::diet_lif(0.5f, 2));
@@ -92,16 +97,20 @@ TEST_CASE("thresholds and leaks of the DIET neuron learn by v / threshold - 1", 
 }
 
 TEST_CASE("synapses are copied between networks of other neurons", "[hybrid]") {
-  using Ann = Network<Input<6, 6, 1>, Conv2d<4, 3>, BatchNorm, ReLU, AvgPool<2>, Conv2d<3, 3, NoBias>, Qcfs<4>, Flatten, Linear<5>>;
-  using Snn = Network<Input<6, 6, 1>, Conv2d<4, 3>, BatchNorm,
-                      OverTime<Seq<Spiking<presets::DietLif, surrogate::ATan, Learned>, AvgPool<2>, Conv2d<3, 3, NoBias>,
-                                   Spiking<presets::HybridStdb, surrogate::Stdb, DetachReset>, Flatten, Linear<5>>>>;
+  using Ann = Network<Input<6, 6, 1>, Conv2d<4, 3>, BatchNorm, ReLU, AvgPool<2>, Conv2d<3, 3, NoBias>, Qcfs<4>, Flatten,
+                      Linear<5>>;
+  using Snn =
+      Network<Input<6, 6, 1>, Conv2d<4, 3>, BatchNorm,
+              OverTime<Seq<Spiking<presets::DietLif, surrogate::ATan, Learned>, AvgPool<2>, Conv2d<3, 3, NoBias>,
+                           Spiking<presets::HybridStdb, surrogate::Stdb, DetachReset>, Flatten, Linear<5>>>>;
   Ann ann{Rng(1)};
   Snn snn{Rng(2)};
   ann.layer<1>().running_mean[2] = 0.25f;
   ann.normalization.set(Floats{0.5f}, Floats{2.0f});
   copy_synapses(ann, snn);
-  const auto same = [](const Tensor<float>& a, const Tensor<float>& b) { return std::equal(a.span().begin(), a.span().end(), b.span().begin(), b.span().end()); };
+  const auto same = [](const Tensor<float>& a, const Tensor<float>& b) {
+    return std::equal(a.span().begin(), a.span().end(), b.span().begin(), b.span().end());
+  };
   auto& body = snn.layer<2>().body;
   CHECK(same(ann.layer<0>().weight, snn.layer<0>().weight));
   CHECK(same(ann.layer<0>().bias, snn.layer<0>().bias));
@@ -112,7 +121,8 @@ TEST_CASE("synapses are copied between networks of other neurons", "[hybrid]") {
   CHECK(snn.normalization.chosen == ann.normalization.chosen);
 
   Network<Input<6, 6, 1>, Conv2d<4, 3>, ReLU, Flatten, Linear<5>> other{Rng(3)};
-  Network<Input<6, 6, 1>, Conv2d<4, 5>, BatchNorm, ReLU, AvgPool<2>, Conv2d<3, 3, NoBias>, ReLU, Flatten, Linear<5>> wider{Rng(3)};
+  Network<Input<6, 6, 1>, Conv2d<4, 5>, BatchNorm, ReLU, AvgPool<2>, Conv2d<3, 3, NoBias>, ReLU, Flatten, Linear<5>>
+      wider{Rng(3)};
   const float before = other.layer<0>().weight[0];
   CHECK_THROWS_AS(copy_synapses(ann, other), Error);
   CHECK_THROWS_AS(copy_synapses(ann, wider), Error);
@@ -145,7 +155,8 @@ TEST_CASE("thresholds are balanced layer by layer over time and batch", "[hybrid
 
 TEST_CASE("a converted network trains on, by STDB too, and with fewer steps", "[hybrid]") {
   const ImageSet train = synthetic_glyphs(600, Rng(1)), test = synthetic_glyphs(200, Rng(2));
-  using Ann = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>, NoBias>, ReLU, Conv2d<16, 3, Stride<2>, NoBias>, ReLU, Flatten, Linear<10, NoBias>>;
+  using Ann = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>, NoBias>, ReLU, Conv2d<16, 3, Stride<2>, NoBias>, ReLU,
+                      Flatten, Linear<10, NoBias>>;
   using N = Spiking<neuron::SinceSpike<presets::DietLif>, surrogate::Stdb, DetachReset, Learned>;
   using Snn = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>, NoBias>,
                       OverTime<Seq<N, Conv2d<16, 3, Stride<2>, NoBias>, N, Flatten, Linear<10, NoBias>>, Steps<6>>>;
@@ -166,7 +177,8 @@ TEST_CASE("a converted network trains on, by STDB too, and with fewer steps", "[
   snn.layer<1>().steps = 3;
   fit(snn, train, {.epochs = 1, .batch = 50, .learning_rate = 1e-3f, .threads = 1});
   const double fewer = evaluate(snn, test).accuracy;
-  INFO("ANN " << evaluate(ann, test).accuracy << ", converted " << converted << ", trained on " << trained << ", fewer steps " << fewer);
+  INFO("ANN " << evaluate(ann, test).accuracy << ", converted " << converted << ", trained on " << trained
+              << ", fewer steps " << fewer);
   CHECK(converted > 0.3);
   CHECK(trained > 0.5);
   CHECK(fewer > 0.4);

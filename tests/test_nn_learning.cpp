@@ -21,11 +21,12 @@ namespace {
 using Floats = std::vector<float>;
 using Soft = neuron::Neuron<charge::Decay, fire::AtThreshold, reset::Soft>;
 
-/// One neuron behind one weight, w = 0.7, x = (1, 1, 0.5, 1), tau = 1.1, threshold 1, triangle of height and width 1, and
-/// dL / d spike = 1 in every step: the worked example of SLTT. None of its steps has a spike.
+/// One neuron behind one weight, w = 0.7, x = (1, 1, 0.5, 1), tau = 1.1, threshold 1, triangle of height and width 1,
+/// and dL / d spike = 1 in every step: the worked example of SLTT. None of its steps has a spike.
 template <class Learning, class... Options>
 struct Toy {
-  using Layer = OverTime<Seq<Linear<1, NoBias>, Spiking<Soft, surrogate::Triangle, Options...>>, Steps<4>, FrameInput, Learning>;
+  using Layer =
+      OverTime<Seq<Linear<1, NoBias>, Spiking<Soft, surrogate::Triangle, Options...>>, Steps<4>, FrameInput, Learning>;
   Layer layer{Shape{1, 1, 4}};
   typename Layer::Cache cache;
   Floats x{1, 1, 0.5f, 1};
@@ -74,7 +75,8 @@ TEST_CASE("SLTT-K adds up K steps, drawn for every pass", "[learning]") {
   Toy<SlttK<1>> one;
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
     const double g = one.gradient(seed);
-    const auto step = std::find_if(std::begin(alone), std::end(alone), [&](double a) { return std::abs(a - g) < 2e-6; });
+    const auto step =
+        std::find_if(std::begin(alone), std::end(alone), [&](double a) { return std::abs(a - g) < 2e-6; });
     REQUIRE(step != std::end(alone));
     seen.insert(static_cast<std::size_t>(step - alone));
     CHECK(double{one.gradient(seed)} == g);
@@ -128,7 +130,10 @@ TEST_CASE("a cost of spikes adds to the gradient of every spike", "[learning]") 
 TEST_CASE("a cost of spikes makes a network quieter", "[learning]") {
   const ImageSet train = synthetic_glyphs(800, Rng(1)), test = synthetic_glyphs(100, Rng(2));
   const auto rate = [&](float weight) {
-    using Net = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>>, BatchNorm, OverTime<Seq<Spiking<Soft>, Conv2d<16, 3, Stride<2>>, BatchNorm, Spiking<Soft>, Flatten, Linear<10>>, Steps<2>>>;
+    using Net =
+        Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>>, BatchNorm,
+                OverTime<Seq<Spiking<Soft>, Conv2d<16, 3, Stride<2>>, BatchNorm, Spiking<Soft>, Flatten, Linear<10>>,
+                         Steps<2>>>;
     Net net(Rng(3));
     fit(net, train, {.epochs = 2, .batch = 50, .learning_rate = 5e-3f, .spike_cost = {.weight = weight}, .threads = 1});
     double spikes = 0;
@@ -202,7 +207,9 @@ TEST_CASE("gradients at every step: TET through BPTT and SLTT, and the networks 
       float* const out = cache.output_gradient.get(3 * dy.size());
       for (std::size_t i = 0; i < 3 * dy.size(); ++i) out[i] = dy[i % dy.size()] / 3;
       for (std::size_t i = 0; i < dy.size(); ++i)
-        CHECK(std::abs(y[i] - (cache.output.data()[i] + cache.output.data()[i + dy.size()] + cache.output.data()[i + 2 * dy.size()]) / 3) < 1e-6f);
+        CHECK(std::abs(y[i] - (cache.output.data()[i] + cache.output.data()[i + dy.size()] +
+                               cache.output.data()[i + 2 * dy.size()]) /
+                                  3) < 1e-6f);
     }
     layer.backward(x.data(), y.data(), dy.data(), nullptr, samples, cache, training());
     const auto g = layer.body.template layer<0>().weight_gradient.span();
@@ -215,10 +222,14 @@ TEST_CASE("gradients at every step: TET through BPTT and SLTT, and the networks 
 
   const ImageSet train = synthetic_glyphs(600, Rng(1)), test = synthetic_glyphs(200, Rng(2));
   const auto accuracy = [&](auto learning) {
-    using Net = Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>>, BatchNorm,
-                        OverTime<Seq<Spiking<Soft>, Conv2d<16, 3, Stride<2>>, BatchNorm, Spiking<Soft>, Flatten, Linear<10>>, Steps<3>, decltype(learning)>>;
+    using Net =
+        Network<Input<28, 28, 1>, Conv2d<8, 3, Stride<2>>, BatchNorm,
+                OverTime<Seq<Spiking<Soft>, Conv2d<16, 3, Stride<2>>, BatchNorm, Spiking<Soft>, Flatten, Linear<10>>,
+                         Steps<3>, decltype(learning)>>;
     Net net(Rng(3));
-    const History h = fit(net, train, {.epochs = 3, .batch = 50, .learning_rate = 5e-3f, .loss = LossKind::temporal_efficient, .threads = 1});
+    const History h =
+        fit(net, train,
+            {.epochs = 3, .batch = 50, .learning_rate = 5e-3f, .loss = LossKind::temporal_efficient, .threads = 1});
     CHECK(h.epochs.back().loss < h.epochs.front().loss);
     return evaluate(net, test).accuracy;
   };
@@ -234,7 +245,8 @@ TEST_CASE("SLTT needs the same memory for any number of steps, BPTT more", "[lea
   const Shape in{8, 8, 4};
   const std::size_t samples = 4;
   const auto bytes = [&](auto learning, int steps, bool train) {
-    using Layer = OverTime<Seq<Spiking<Soft>, Conv2d<8, 3>, BatchNorm, Spiking<Soft>, Flatten, Linear<4>>, Steps<2>, decltype(learning)>;
+    using Layer = OverTime<Seq<Spiking<Soft>, Conv2d<8, 3>, BatchNorm, Spiking<Soft>, Flatten, Linear<4>>, Steps<2>,
+                           decltype(learning)>;
     Layer layer(in);
     layer.initialise(Rng(2));
     layer.steps = steps;

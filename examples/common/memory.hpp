@@ -42,9 +42,15 @@ inline void give(void* p, std::size_t alignment) {
 // Not inlined: the compiler would see free() beside its own idea of operator new, and warn.
 #define EXAMPLE_NOINLINE __attribute__((noinline))
 EXAMPLE_NOINLINE void* operator new(std::size_t size) { return memory::take(size, alignof(std::max_align_t)); }
-EXAMPLE_NOINLINE void* operator new(std::size_t size, std::align_val_t a) { return memory::take(size, static_cast<std::size_t>(a)); }
+EXAMPLE_NOINLINE void* operator new(std::size_t size, std::align_val_t a) {
+  return memory::take(size, static_cast<std::size_t>(a));
+}
 EXAMPLE_NOINLINE void operator delete(void* p) noexcept { memory::give(p, alignof(std::max_align_t)); }
 EXAMPLE_NOINLINE void operator delete(void* p, std::size_t) noexcept { memory::give(p, alignof(std::max_align_t)); }
-EXAMPLE_NOINLINE void operator delete(void* p, std::align_val_t a) noexcept { memory::give(p, static_cast<std::size_t>(a)); }
-EXAMPLE_NOINLINE void operator delete(void* p, std::size_t, std::align_val_t a) noexcept { memory::give(p, static_cast<std::size_t>(a)); }
+EXAMPLE_NOINLINE void operator delete(void* p, std::align_val_t a) noexcept {
+  memory::give(p, static_cast<std::size_t>(a));
+}
+EXAMPLE_NOINLINE void operator delete(void* p, std::size_t, std::align_val_t a) noexcept {
+  memory::give(p, static_cast<std::size_t>(a));
+}
 #undef EXAMPLE_NOINLINE

@@ -16,20 +16,23 @@
 
 // As many answers as the longest choice; the network has one output for each of up to 16 steps and uses the first.
 inline constexpr std::size_t most_choices = 16;
-using PolicyNet = spiq::Network<spiq::Input<28, 28, 1>, spiq::Conv2d<8, 3, spiq::Stride<2>>, spiq::BatchNorm, spiq::ReLU,
-                                spiq::Conv2d<16, 3, spiq::Stride<2>>, spiq::BatchNorm, spiq::ReLU, spiq::Flatten,
-                                spiq::Linear<static_cast<int>(most_choices)>>;
+using PolicyNet = spiq::Network<spiq::Input<28, 28, 1>, spiq::Conv2d<8, 3, spiq::Stride<2>>, spiq::BatchNorm,
+                                spiq::ReLU, spiq::Conv2d<16, 3, spiq::Stride<2>>, spiq::BatchNorm, spiq::ReLU,
+                                spiq::Flatten, spiq::Linear<static_cast<int>(most_choices)>>;
 
-// Trains a policy on images [n, 1, 28, 28] and what the spiking network gets right after each of `steps` steps [n][steps];
-// returns the steps that it chooses for the images `questions`.
-inline std::vector<int> policy_steps(const spiq::Tensor<float>& images, const std::vector<std::uint8_t>& right, std::size_t steps,
-                                     const spiq::Tensor<float>& questions, int epochs, std::uint64_t seed, int threads) {
-  if (steps > most_choices) throw spiq::Error("--steps: expected at most " + std::to_string(most_choices) + ", found " + std::to_string(steps));
+// Trains a policy on images [n, 1, 28, 28] and what the spiking network gets right after each of `steps` steps
+// [n][steps]; returns the steps that it chooses for the images `questions`.
+inline std::vector<int> policy_steps(const spiq::Tensor<float>& images, const std::vector<std::uint8_t>& right,
+                                     std::size_t steps, const spiq::Tensor<float>& questions, int epochs,
+                                     std::uint64_t seed, int threads) {
+  if (steps > most_choices)
+    throw spiq::Error("--steps: expected at most " + std::to_string(most_choices) + ", found " + std::to_string(steps));
   const std::size_t n = images.extent(0), size = images.size() / n, batch = 100;
   PolicyNet net{spiq::Rng{seed}.split(9)};
   std::size_t at_once = 0;
   for (std::size_t i = 0; i < n; ++i) at_once += right[i * steps];
-  const spiq::ExitPolicyLoss loss{.right_at_once = std::min(static_cast<double>(at_once) / static_cast<double>(n), 0.999)};
+  const spiq::ExitPolicyLoss loss{.right_at_once =
+                                      std::min(static_cast<double>(at_once) / static_cast<double>(n), 0.999)};
 
   std::vector<spiq::nn::Parameter> parameters;
   net.parameters([&](const spiq::nn::Parameter& p) { parameters.push_back(p); });
@@ -49,19 +52,23 @@ inline std::vector<int> policy_steps(const spiq::Tensor<float>& images, const st
       c.resize(batch * steps);
       for (std::size_t i = 0; i < batch; ++i) {
         std::copy_n(images.data() + order[first + i] * size, size, x.data() + i * size);
-        std::copy_n(right.begin() + static_cast<std::ptrdiff_t>(order[first + i] * steps), steps, c.begin() + static_cast<std::ptrdiff_t>(i * steps));
+        std::copy_n(right.begin() + static_cast<std::ptrdiff_t>(order[first + i] * steps), steps,
+                    c.begin() + static_cast<std::ptrdiff_t>(i * steps));
       }
       const spiq::Tensor<float>& out = net.forward(x, cache, {spiq::nn::Mode::train, threads, rng});
       logits.resize({batch, steps});
-      for (std::size_t i = 0; i < batch; ++i) std::copy_n(out.data() + i * most_choices, steps, logits.data() + i * steps);
+      for (std::size_t i = 0; i < batch; ++i)
+        std::copy_n(out.data() + i * most_choices, steps, logits.data() + i * steps);
       sum += loss(logits, c, gradient) * static_cast<double>(batch);
       all_gradients.resize(out.extents());
       all_gradients.fill(0);
-      for (std::size_t i = 0; i < batch; ++i) std::copy_n(gradient.data() + i * steps, steps, all_gradients.data() + i * most_choices);
+      for (std::size_t i = 0; i < batch; ++i)
+        std::copy_n(gradient.data() + i * steps, steps, all_gradients.data() + i * most_choices);
       net.backward(all_gradients, cache);
       optimiser.step(parameters, 0.01 * spiq::rate_factor(spiq::Cosine{}, optimiser.steps(), total), 1, threads);
     }
-    std::cout << "policy, epoch " << epoch + 1 << "/" << epochs << ": loss " << spiq::report::fixed(sum / static_cast<double>(n), 4) << std::endl;
+    std::cout << "policy, epoch " << epoch + 1 << "/" << epochs << ": loss "
+              << spiq::report::fixed(sum / static_cast<double>(n), 4) << std::endl;
   }
 
   std::vector<int> chosen;

@@ -11,8 +11,9 @@
 #include <numbers>
 #include <span>
 
-// Streams of `steps` frames of 16x16 pixels with two channels: brighter, darker. The label is the direction of the motion, in
-// eighths of a turn. One event in five is lost and some come from noise. Stream i depends on the generator and i alone.
+// Streams of `steps` frames of 16x16 pixels with two channels: brighter, darker. The label is the direction of the
+// motion, in eighths of a turn. One event in five is lost and some come from noise. Stream i depends on the generator
+// and i alone.
 class EventBars {
 public:
   static constexpr int steps = 8;
@@ -42,11 +43,13 @@ private:
     for (std::size_t t = 0; t < steps; ++t)
       for (std::size_t row = 0; row < side; ++row)
         for (std::size_t column = 0; column < side; ++column) {
-          const bool before = bright(row, column, static_cast<float>(t)), after = bright(row, column, static_cast<float>(t + 1));
+          const bool before = bright(row, column, static_cast<float>(t)),
+                     after = bright(row, column, static_cast<float>(t + 1));
           const bool noise = rng.uniform() < 0.02f, kept = rng.uniform() >= 0.2f;
           const std::size_t pixel = row * side + column;
           frames[(2 * t) * side * side + pixel] = (after && !before && kept) || noise ? 1.0f : 0.0f;
-          frames[(2 * t + 1) * side * side + pixel] = (before && !after && kept) || (noise && rng.uniform() < 0.5f) ? 1.0f : 0.0f;
+          frames[(2 * t + 1) * side * side + pixel] =
+              (before && !after && kept) || (noise && rng.uniform() < 0.5f) ? 1.0f : 0.0f;
         }
     return label;
   }

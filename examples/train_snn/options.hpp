@@ -36,22 +36,30 @@ struct Options {
   std::string save;
 
   void declare(CLI::App& app) {
-    app.add_option("--dataset", dataset, "synthetic (images drawn by this program), mnist, or events (streams of moving bars)")
+    app.add_option("--dataset", dataset,
+                   "synthetic (images drawn by this program), mnist, or events (streams of moving bars)")
         ->check(CLI::IsMember({"synthetic", "mnist", "events"}))
         ->capture_default_str();
     app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz) [none]");
-    app.add_option("--rule", rule, "Learning through time: bptt, sltt, or sltt-k (2 of the steps, drawn for every batch)")
+    app.add_option("--rule", rule,
+                   "Learning through time: bptt, sltt, or sltt-k (2 of the steps, drawn for every batch)")
         ->check(CLI::IsMember({"bptt", "sltt", "sltt-k"}))
         ->capture_default_str();
     app.add_option("--loss", loss, "ce: cross-entropy of the mean output; tet: of the output of every step")
         ->check(CLI::IsMember({"ce", "tet"}))
         ->capture_default_str();
-    app.add_option("--steps", steps, "Time steps T of images (event streams have 8)")->check(CLI::Range(1, 64))->capture_default_str();
-    app.add_option("--epochs", epochs, "Training epochs (of every stage with --iir, --hybrid); 0: synthetic and events 4, mnist 12")
+    app.add_option("--steps", steps, "Time steps T of images (event streams have 8)")
+        ->check(CLI::Range(1, 64))
+        ->capture_default_str();
+    app.add_option("--epochs", epochs,
+                   "Training epochs (of every stage with --iir, --hybrid); 0: synthetic and events 4, mnist 12")
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
     app.add_option("--batch", batch, "Images per training step")->check(CLI::Range(1, 65536))->capture_default_str();
-    app.add_option("--lr", learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1000.0))->check(not_nan)->capture_default_str();
+    app.add_option("--lr", learning_rate, "Peak learning rate")
+        ->check(CLI::Range(0.0, 1000.0))
+        ->check(not_nan)
+        ->capture_default_str();
     app.add_option("--leak", leak, "Share of the membrane potential that a step keeps, to begin with (--hybrid: 1)")
         ->check(CLI::Range(0.0, 1.0))
         ->check(not_nan)
@@ -65,7 +73,8 @@ struct Options {
         ->check(not_nan)
         ->capture_default_str();
     app.add_flag("--hybrid", hybrid, "Train a network with ReLU, convert it, and train it on with spikes [off]");
-    app.add_option("--surrogate", surrogate, "Of --hybrid: linear in the potential, or stdb, by the time since the last spike")
+    app.add_option("--surrogate", surrogate,
+                   "Of --hybrid: linear in the potential, or stdb, by the time since the last spike")
         ->check(CLI::IsMember({"linear", "stdb"}))
         ->capture_default_str();
     app.add_option("--percentile", percentile, "Of --hybrid: percentile of the inputs that thresholds are balanced to")
@@ -77,7 +86,8 @@ struct Options {
         ->check(not_nan)
         ->capture_default_str();
     app.add_flag("--iir", iir, "Train with 5 steps, then go on with 3, 2 and 1 [off]");
-    app.add_flag("--memory", memory, "Time and peak memory of training for T = 2, 4, 8, 16, BPTT beside SLTT, and no training [off]");
+    app.add_flag("--memory", memory,
+                 "Time and peak memory of training for T = 2, 4, 8, 16, BPTT beside SLTT, and no training [off]");
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -88,7 +98,8 @@ struct Options {
         ->check(CLI::Range(0.0, 0.9))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic, events: 10000)")
+    app.add_option("--train-images", train_images,
+                   "Use the first N training images only; 0: all (synthetic, events: 10000)")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic, events: 2000)")

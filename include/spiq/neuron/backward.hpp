@@ -15,7 +15,8 @@ namespace neuron {
 /// - `spike_gradient` [n], dL / d spike of this step (may be null),
 /// - `state_gradient` [states][n], dL / d state after the step; becomes that of the state before it,
 /// writes `x_gradient` [n] and adds dL / d parameter to `parameter_gradient` [M::parameter_count] (null: not wanted).
-/// `spike_cost` is added to the gradient of every spike. Walk t from the last step to the first. Truncation is a matter of the caller: zero `state_gradient` where it ends
+/// `spike_cost` is added to the gradient of every spike.
+/// Walk t from the last step to the first. Truncation is a matter of the caller: zero `state_gradient` where it ends
 /// (after every step: spatial learning through time, SLTT, arXiv 2302.14311).
 template <class Arch = simd::best, Model M, class Surrogate>
 void step_backward(const M& model, const Differentiable<typename M::compare, Surrogate>& fire, std::size_t n,

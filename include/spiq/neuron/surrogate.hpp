@@ -6,9 +6,9 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// Functions g(u), u = membrane potential - threshold unless the form says otherwise, used in place of the derivative of the spike. `slope` is `alpha`
-/// of SpikingJelly and Norse, `slope` or `k` of snnTorch; the defaults are those of the framework that the form comes
-/// from. Vectors in, vectors out.
+/// Functions g(u), u = membrane potential - threshold unless the form says otherwise, used in place of the derivative of
+/// the spike. `slope` is `alpha` of SpikingJelly and Norse, `slope` or `k` of snnTorch; the defaults are those of the
+/// framework that the form comes from. Vectors in, vectors out.
 namespace surrogate {
 
 namespace detail {

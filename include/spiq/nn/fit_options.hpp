@@ -66,7 +66,8 @@ struct SpikeCost {
   float weight = 0;  ///< of one spike, at least 0
   float rise = 0;    ///< epochs, at least 0; 0: the whole weight at once
   [[nodiscard]] float at(double epochs) const {
-    return rise > 0 ? static_cast<float>(-static_cast<double>(weight) * std::expm1(-epochs / static_cast<double>(rise))) : weight;
+    if (!(rise > 0)) return weight;
+    return static_cast<float>(-static_cast<double>(weight) * std::expm1(-epochs / static_cast<double>(rise)));
   }
 };
 

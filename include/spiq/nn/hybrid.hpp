@@ -31,7 +31,8 @@ auto synapses_of(Net& net) {
     const auto visit = [&](const std::string& name, std::span<Float> values, const Extents& extents) {
       list.push_back({name, values, extents});
     };
-    if constexpr (!Activation<Layer> && requires { Layer::state(layer, path, visit); }) Layer::state(layer, path, visit);
+    if constexpr (!Activation<Layer> && requires { Layer::state(layer, path, visit); })
+      Layer::state(layer, path, visit);
   });
   return list;
 }
@@ -39,8 +40,8 @@ auto synapses_of(Net& net) {
 }  // namespace nn
 
 /// Copies the weights, biases, normalisations and input statistics of `from` into `to`, layer by layer in their order:
-/// activations and neurons may differ, `OverTime` may stand around some of them. Throws, with `to` unchanged, unless both
-/// have as many arrays, of the same extents.
+/// activations and neurons may differ, `OverTime` may stand around some of them. Throws, with `to` unchanged, unless
+/// both have as many arrays, of the same extents.
 template <class From, class To>
 void copy_synapses(const From& from, To& to) {
   const auto source = nn::synapses_of<const float>(from);
@@ -49,25 +50,30 @@ void copy_synapses(const From& from, To& to) {
     SPIQ_THROW("copying synapses", std::to_string(target.size()) + " arrays", std::to_string(source.size()));
   for (std::size_t i = 0; i < source.size(); ++i)
     if (!(source[i].extents == target[i].extents))
-      SPIQ_THROW("copying synapses: " + source[i].path + " to " + target[i].path, to_string(target[i].extents), to_string(source[i].extents));
+      SPIQ_THROW("copying synapses: " + source[i].path + " to " + target[i].path, to_string(target[i].extents),
+                 to_string(source[i].extents));
   if (!(from.normalization.extents() == to.normalization.extents()))
-    SPIQ_THROW("copying synapses: channels of the input", to_string(to.normalization.extents()), to_string(from.normalization.extents()));
-  for (std::size_t i = 0; i < source.size(); ++i) std::copy(source[i].values.begin(), source[i].values.end(), target[i].values.begin());
+    SPIQ_THROW("copying synapses: channels of the input", to_string(to.normalization.extents()),
+               to_string(from.normalization.extents()));
+  for (std::size_t i = 0; i < source.size(); ++i)
+    std::copy(source[i].values.begin(), source[i].values.end(), target[i].values.begin());
   to.normalization = from.normalization;
 }
 
 /// Threshold balancing (Rathi et al., arXiv 2005.01807; with a percentile, DIET-SNN, arXiv 2008.03658): runs images
-/// [N, C, H, W] through the network, front to back, and sets the threshold of each `Spiking` layer to the percentile (100:
-/// the maximum) of its inputs over time, images and neurons, those before it being set; then all of them times `scale`.
-/// Throws, with the network unchanged, where `images` do not fit, `percent` is not in [0, 100] or `scale` not positive;
-/// where a layer's inputs are not finite it throws, too, with thresholds before it already set.
+/// [N, C, H, W] through the network, front to back, and sets the threshold of each `Spiking` layer to the percentile
+/// (100: the maximum) of its inputs over time, images and neurons, those before it being set; then all of them times
+/// `scale`. Throws, with the network unchanged, where `images` do not fit, `percent` is not in [0, 100] or `scale` not
+/// positive; where a layer's inputs are not finite it throws, too, with thresholds before it already set.
 template <class In, class... L>
 void balance_thresholds(Network<In, L...>& net, const Tensor<float>& images, double percent = 99.7, float scale = 1,
                         int threads = 0) {
   using Net = Network<In, L...>;
   Net::check_images(images);
-  if (!(percent >= 0 && percent <= 100)) SPIQ_THROW("balancing: percentile", "per cent in [0, 100]", std::to_string(percent));
-  if (!(std::isfinite(scale) && scale > 0)) SPIQ_THROW("balancing: scale", "a finite number > 0", std::to_string(scale));
+  if (!(percent >= 0 && percent <= 100))
+    SPIQ_THROW("balancing: percentile", "per cent in [0, 100]", std::to_string(percent));
+  if (!(std::isfinite(scale) && scale > 0))
+    SPIQ_THROW("balancing: scale", "a finite number > 0", std::to_string(scale));
   typename Net::Cache cache;
   nn::Pass pass;
   pass.threads = threads;
@@ -77,7 +83,10 @@ void balance_thresholds(Network<In, L...>& net, const Tensor<float>& images, dou
   std::vector<float*> thresholds;
   net.observe("", cache.input.data(), cache.logits.data(), n, cache.layers, pass,
               [&](const std::string& path, auto& layer, std::span<const float> input) {
-                if constexpr (requires { layer.model.values; layer.surrogate; }) {
+                if constexpr (requires {
+                                layer.model.values;
+                                layer.surrogate;
+                              }) {
                   for (std::size_t k = 0; k < layer.model.values.size(); ++k)
                     if (layer.model.parameter_names[k] == "threshold") {
                       layer.model.values[k] = nn::initial_threshold(path, input, percent, 1e-30f);

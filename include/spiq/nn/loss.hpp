@@ -108,7 +108,8 @@ struct TemporalEfficient {
     std::copy_n(by_step.data(), by_step.size(), rows.data());
     nn::LossValue result = cross_entropy(rows, repeated, gradient);
     gradient.resize(by_step.extents());
-    const double kept = 1 - static_cast<double>(share), scale = static_cast<double>(share) / static_cast<double>(std::max<std::size_t>(rows.size(), 1));
+    const double kept = 1 - static_cast<double>(share);
+    const double scale = static_cast<double>(share) / static_cast<double>(std::max<std::size_t>(rows.size(), 1));
     result.mean *= kept;
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const double d = static_cast<double>(rows[i]) - static_cast<double>(target);

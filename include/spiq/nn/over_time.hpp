@@ -98,13 +98,13 @@ struct TimeOptions<Truncated<W>, Rest...> : TimeOptions<Rest...> {
 
 /// `Body` (a `Seq`) at each of T time steps, its spiking layers carrying their state from step to step; in and out are
 /// values without time. The other layers of the body see T times as many samples, time first; batch statistics are taken
-/// over all of them. With `Sltt` and `SlttK` they are those of each step, while evaluation has one mean and variance for all:
-/// steps must be alike, so leaks small (the paper keeps 1 / 11 of the potential). What comes before the first spiking layer is best left
-/// outside: there direct coding computes it once.
+/// over all of them. With `Sltt` and `SlttK` they are those of each step, while evaluation has one mean and variance for
+/// all: steps must be alike, so neurons keep little (in the paper 1 / 11 of the potential). What comes before the first
+/// spiking layer is best left outside: there direct coding computes it once.
 ///
 /// Options, in any order: `Steps<T>` (4); `DirectInput` (default), `PoissonInput` or `FrameInput`; `MeanOverTime` (default)
-/// or `LastStep`; `Bptt` (default), `Truncated<W>`, `Sltt` or `SlttK<K>`. With direct or Poisson coding `steps` may be changed at any time, so that a
-/// network may be trained with many steps and go on with fewer.
+/// or `LastStep`; `Bptt` (default), `Truncated<W>`, `Sltt` or `SlttK<K>`. With direct or Poisson coding `steps` may be
+/// changed at any time: a network may be trained with many steps and go on with fewer (IIR-SNN, arXiv 2110.05929).
 template <class Body, class... Options>
 struct OverTime {
   using options = nn::TimeOptions<Options...>;

@@ -13,20 +13,21 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// SEENN-II (Li et al., arXiv 2304.01230). With v = softmax of the T logits of an image, c_k = 1 where the spiking network
-/// is right after k + 1 steps, else 0:
+/// SEENN-II (Li et al., arXiv 2304.01230). With v = softmax of the T logits of an image, c_k = 1 where the spiking
+/// network is right after k + 1 steps, else 0:
 ///   mean over images of w * sum over k of v_k (wrong (1 - c_k) - 2^-k c_k),
 /// w = 1 where c_0 = 1, else r / (1 - r), r the share of images with c_0 = 1: those that need more steps are few, and
 /// count for as much as the others. The answer of the policy is the largest logit, k + 1 steps.
 struct ExitPolicyLoss {
-  double wrong = 1;           ///< cost of a wrong answer (beta)
+  double wrong = 1;          ///< cost of a wrong answer (beta)
   double right_at_once = 0;  ///< r, in [0, 1)
 
-  /// Loss of logits [n, T] for answers `right` [n, T], nonzero for right; `gradient` is resized and gets its derivative by
-  /// them. Throws on other sizes and on an r out of range.
+  /// Loss of logits [n, T] for answers `right` [n, T], nonzero for right; `gradient` is resized and gets its derivative
+  /// by them. Throws on other sizes and on an r out of range.
   double operator()(const Tensor<float>& logits, std::span<const std::uint8_t> right, Tensor<float>& gradient) const {
     if (logits.extents().rank() != 2 || logits.size() != right.size())
-      SPIQ_THROW("policy loss", "logits (n, T), with n * T = " + std::to_string(right.size()), to_string(logits.extents()));
+      SPIQ_THROW("policy loss", "logits (n, T), with n * T = " + std::to_string(right.size()),
+                 to_string(logits.extents()));
     if (!(right_at_once >= 0 && right_at_once < 1))
       SPIQ_THROW("policy loss: right_at_once", "a share in [0, 1)", std::to_string(right_at_once));
     gradient.resize(logits.extents());
