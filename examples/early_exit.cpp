@@ -38,7 +38,7 @@ struct Options {
   int epochs = 0;
   int policy_epochs = 4;
   double leak = 0.5;
-  double loss = 0.1;
+  double loss = 0;
   std::uint64_t seed = 1;
   int threads = 0;
   double validation = 0.1;
