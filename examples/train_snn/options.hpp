@@ -72,7 +72,10 @@ struct Options {
         ->check(CLI::Range(0.0, 1000.0))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_flag("--hybrid", hybrid, "Train a network with ReLU, convert it, and train it on with spikes [off]");
+    app.add_flag("--hybrid", hybrid,
+                 "Train a network with ReLU, convert it, and train it on with spikes, by bptt [off]")
+        ->excludes("--rule")
+        ->excludes("--leak");
     app.add_option("--surrogate", surrogate,
                    "Of --hybrid: linear in the potential, or stdb, by the time since the last spike")
         ->check(CLI::IsMember({"linear", "stdb"}))
@@ -85,7 +88,9 @@ struct Options {
         ->check(CLI::Range(1e-6, 1000.0))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_flag("--iir", iir, "Train with 5 steps, then go on with 3, 2 and 1 [off]");
+    app.add_flag("--iir", iir, "Train with 5 steps, then go on with 3, 2 and 1 [off]")
+        ->excludes("--hybrid")
+        ->excludes("--steps");
     app.add_flag("--memory", memory,
                  "Time and peak memory of training for T = 2, 4, 8, 16, BPTT beside SLTT, and no training [off]");
     app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
