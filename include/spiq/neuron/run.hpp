@@ -58,9 +58,9 @@ struct FirstLanes {
 template <class V, class Work>
 SPIQ_INLINE std::size_t for_each_whole(std::size_t begin, std::size_t end, const Work& work) {
   constexpr std::size_t width = V::width;
-  std::size_t i = begin;
-  for (; i + width <= end; i += width) work.template operator()<V>(i, WholeVector{});
-  return i;
+  const std::size_t last = begin + (end - begin) / width * width;
+  for (std::size_t i = begin; i < last; i += width) work.template operator()<V>(i, WholeVector{});
+  return last;
 }
 template <class V, class Work>
 SPIQ_INLINE void for_each_vector(std::size_t begin, std::size_t end, const Work& work) {
@@ -91,8 +91,8 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
   constexpr std::size_t width = V::width, states = static_cast<std::size_t>(M::states);
   const Comparing<typename M::compare> fire;
   return [&]<std::size_t... K>(std::index_sequence<K...>) SPIQ_LAMBDA_INLINE {
-    std::size_t i = begin;
-    for (; i + Chains * width <= end; i += Chains * width) {
+    const std::size_t last = begin + (end - begin) / (Chains * width) * (Chains * width);
+    for (std::size_t i = begin; i < last; i += Chains * width) {
       V s[Chains][states];
       const auto each_state = [&](const auto& f) SPIQ_LAMBDA_INLINE {
         SPIQ_UNROLL
@@ -109,16 +109,17 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
         const Spike<V> spikes[] = {M::step(constants, s[K], V::load(row + K * width), fire)...};
         sink(t, i, WholeVector{}, Spike<Block>{{{spikes[K].fired...}}}, Block{{s[K][0]...}});
       };
-      std::size_t t = 0;
-      for (; t + together<M, Arch, Far> <= steps; t += together<M, Arch, Far>) {
+      constexpr std::size_t written_out = together<M, Arch, Far>;
+      const std::size_t whole = steps / written_out * written_out;
+      for (std::size_t t = 0; t < whole; t += written_out) {
         SPIQ_UNROLL
-        for (std::size_t d = 0; d < together<M, Arch, Far>; ++d) step(t + d);
+        for (std::size_t d = 0; d < written_out; ++d) step(t + d);
       }
-      if constexpr (together<M, Arch, Far> > 1)
-        for (; t < steps; ++t) step(t);
+      if constexpr (written_out > 1)
+        for (std::size_t t = whole; t < steps; ++t) step(t);
       each_state([](const V& v, float* p) SPIQ_LAMBDA_INLINE { v.store(p); });
     }
-    return i;
+    return last;
   }(std::make_index_sequence<Chains>());
 }
 }  // namespace detail
