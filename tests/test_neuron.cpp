@@ -78,6 +78,7 @@ void for_every_model(const Use& use) {
   use(presets::norse_li());
   use(presets::nir_lif({.tau = 0.004f}, true));
   use(presets::diet_lif(0.9f));
+  use(presets::hybrid_stdb(0.9f, 1.2f));
   use(neuron::Neuron<charge::QuadraticLeak<true>>{});
   use(neuron::Neuron<charge::ExponentialLeak>{});
   use(neuron::Neuron<charge::Adaptive<charge::Decay>, fire::AtThreshold, reset::Soft>{});
