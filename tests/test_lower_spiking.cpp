@@ -135,3 +135,20 @@ TEST_CASE("spikes, updates and operations of a network trained with spikes are c
   CHECK(mean.ac > 0);
   CHECK(report::network_traits(lowered).timesteps == 4);
 }
+
+TEST_CASE("a lowered network runs, and reports, the threshold that was learned", "[lower]") {
+  using Neurons = Spiking<presets::SpikingJellyIf<reset::Soft>, surrogate::ATan, Learned>;
+  Network<Input<1, 1, 3>, OverTime<Seq<Neurons, Flatten, Linear<2>>, Steps<4>>> net(Rng(1));
+  net.for_each_layer([](const std::string& path, auto& layer) {
+    if constexpr (requires { layer.surrogate; })
+      layer.parameters(path, [](const nn::Parameter& p) {
+        if (p.kind == nn::ParameterKind::threshold) p.value[0] = 2.5f;
+      });
+  });
+  const auto lowered = lower(net, target::Spiking{conversion::Trained{}});
+  CHECK(lowered.layers()[0].threshold == 2.5);
+  const Tensor<float> images(Extents{1, 3, 1, 1}, std::vector<float>{1, 1.25f, 4});
+  auto session = lowered.session(1, {.threads = 1});
+  session.run(images);
+  CHECK(report::neuron_counts(session)[0].counts == std::vector<std::uint16_t>{1, 2, 4});
+}

@@ -242,10 +242,11 @@ struct Coding<target::Spiking<conversion::Trained>> {
 
   template <class A>
   static double threshold(const A& a) {
-    if constexpr (requires { a.model.threshold; })
-      return a.model.threshold;
-    else
-      return 0;
+    const auto values = a.model.parameters();  // those that were learned, where they were
+    double found = 0;
+    for (std::size_t k = 0; k < values.size(); ++k)
+      if (a.model.parameter_names[k] == "threshold") found = values[k];
+    return found;
   }
   template <class Target, class M>
   static exec::FireModel<M> epilogue(const Target&, const SpikingNumbers<M>& a, const kernel::FoldedWeights& w) {
