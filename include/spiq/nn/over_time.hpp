@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -173,11 +172,14 @@ struct OverTime {
       });
       float* const sums = cache.sums.get(total);
       std::fill_n(sums, total, 0.0f);
-      const std::vector<char> learns = learning_steps(pass);
-      for (std::size_t t = 0; t < learns.size(); ++t) {
+      // Of the steps ahead, so many still learn: each is one of them with equal chances.
+      std::size_t learn = options::chosen == 0 ? times : std::min(times, static_cast<std::size_t>(options::chosen));
+      Rng draw = pass.rng.split(2);
+      for (std::size_t t = 0; t < times && learn != 0; ++t) {
         float* const part = cache.each_step ? cache.output.data() + t * out : cache.output.get(out);
         const nn::Pass inner = step_forward(x, part, samples, t, cache, pass);
-        if (learns[t] == 0) continue;
+        if (draw.below(static_cast<std::uint32_t>(times - t)) >= learn) continue;
+        --learn;
         float* dpart = cache.output_gradient.get(out);
         if (cache.each_step)
           dpart += t * out;
@@ -229,19 +231,6 @@ private:
     inner.steps = steps;
     inner.window = options::window;
     return inner;
-  }
-  /// Which steps learn, up to the last that does.
-  [[nodiscard]] std::vector<char> learning_steps(const nn::Pass& pass) const {
-    const auto times = static_cast<std::size_t>(steps);
-    if (options::chosen == 0 || options::chosen >= steps) return std::vector<char>(times, 1);
-    std::vector<std::uint32_t> order(times);
-    std::iota(order.begin(), order.end(), 0u);
-    Rng draw = pass.rng.split(2);
-    draw.shuffle(std::span(order));
-    order.resize(static_cast<std::size_t>(options::chosen));
-    std::vector<char> learns(*std::max_element(order.begin(), order.end()) + 1u, 0);
-    for (const std::uint32_t t : order) learns[t] = 1;
-    return learns;
   }
   /// One step with the state of the step before; its pass.
   nn::Pass step_forward(const float* x, float* y, std::size_t samples, std::size_t t, Cache& cache,
