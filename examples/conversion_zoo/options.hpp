@@ -21,7 +21,7 @@ struct Options {
   std::vector<int> timesteps = {8, 16, 32, 64};
   double percentile = 99.9;
   double scale = 1;
-  double bits = 2e-5;
+  double bits = 3e-6;
   double validation = 0.05;
   std::size_t calibration = 512;
   std::size_t train_images = 0;
