@@ -89,7 +89,22 @@ TEST_CASE("calibration takes the fewest steps that lose nothing; an oracle needs
   CHECK(std::abs(point.mean_steps - (1 + 3 + 1) / 3.0) < 1e-12);
   const ExitPoint oracle = exit_oracle(over_time, labels);
   CHECK(std::abs(oracle.accuracy - 2.0 / 3) < 1e-12);
-  CHECK(std::abs(oracle.mean_steps - (1 + 3 + 4) / 3.0) < 1e-12);
+  CHECK(std::abs(oracle.mean_steps - (1 + 3 + 1) / 3.0) < 1e-12);
+
+  // Right at first and wrong later: one who knows leaves in time.
+  const Tensor<float> turning(Extents{2, 1, 2}, std::vector<float>{5, 0, 0, 5});
+  const std::vector<int> label{0};
+  CHECK(exit_oracle(turning, label).accuracy == 1);
+  CHECK(exit_oracle(turning, label).mean_steps == 1);
+  CHECK(exits_of(turning, {.threshold = 0}).predictions[0] == 0);
+
+  CHECK_THROWS_AS(calibrate_exit(over_time, labels, 0, {}, 1), Error);
+  CHECK_THROWS_AS(calibrate_exit(over_time, label), Error);
+  CHECK_THROWS_AS(exit_oracle(over_time, label), Error);
+  CHECK_THROWS_AS(exits_of(Tensor<float>(Extents{2, 2})), Error);
+  CHECK_THROWS_AS(exits_of(Tensor<float>(Extents{2, 2, 0})), Error);
+  CHECK_THROWS_AS(exits_of(over_time, {.temperature = 0}), Error);
+  CHECK_THROWS_AS(exits_of(over_time, {.threshold = std::numeric_limits<double>::quiet_NaN()}), Error);
 }
 
 TEST_CASE("the policy's loss and its gradient", "[exit]") {

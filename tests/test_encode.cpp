@@ -117,6 +117,12 @@ TEST_CASE("read-outs", "[encode]") {
 TEST_CASE("encoders refuse spans of other sizes and numbers that mean nothing", "[encode]") {
   Floats x(4, 0.5f), y(11), two(8);
   CHECK_THROWS_AS(encode::direct(x, 3, y), Error);
+  // A product that wraps round to the size of the output.
+  CHECK_THROWS_AS(encode::direct(std::span<const float>(x).first(2), std::size_t{1} << 63, {}), Error);
+  const std::vector<float> large{1.5f, std::numeric_limits<float>::infinity()};
+  std::vector<float> spikes(4);
+  CHECK_THROWS_AS(encode::latency(std::span(large).first(1), 4, {.linear = true}, spikes), Error);
+  CHECK_THROWS_AS(encode::latency(std::span(large).last(1), 4, {}, spikes), Error);
   CHECK_THROWS_AS(encode::poisson(x, 3, Rng(1), y), Error);
   CHECK_THROWS_AS(encode::latency(x, 3, {}, y), Error);
   CHECK_THROWS_AS(encode::population(x, 3, y), Error);

@@ -119,6 +119,10 @@ TEST_CASE("a refractory neuron is silent for its period", "[neuron]") {
   const neuron::Refractory<presets::NorseIaf> model{presets::norse_iaf(), 3};
   const Trace trace = traced(model, 12, constant(2, 12));
   for (std::size_t t = 0; t < 12; ++t) CHECK(trace.spike(t, 0) == (t % 4 == 0));
+  // The same of a model that fires at its threshold, not only above it.
+  const auto at = presets::spikingjelly_if<>();
+  const Trace other = traced(neuron::Refractory<std::remove_cvref_t<decltype(at)>>{at, 2}, 12, constant(2, 12));
+  for (std::size_t t = 0; t < 12; ++t) CHECK(other.spike(t, 0) == (t % 3 == 0));
 }
 
 TEST_CASE("an adaptive threshold slows a neuron down", "[neuron]") {

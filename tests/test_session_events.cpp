@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 using namespace spiq_test;
 
@@ -170,7 +171,22 @@ TEST_CASE("events out of place throw and change nothing", "[exec][events]") {
   // A saved state goes on with the events that wait.
   auto other = lowered.session(1, {.streaming = true, .event_step = dt});
   other.load_state(state);
+  CHECK(largest_difference(session.advance(now), other.advance(now)) == 0);  // the read-out so far, too
   CHECK_THROWS_AS(other.push({now - 1, 0, 0, 0}), Error);
+  // Times that would take for ever, and states that no session has.
+  const std::int64_t far = std::numeric_limits<std::int64_t>::max();
+  CHECK_THROWS_AS(other.push({far, 0, 0, 0}), Error);
+  CHECK_THROWS_AS(other.advance(far), Error);
+  const std::size_t offset = state.size() - 1 - 2 * 7 * 9;
+  const float broken[] = {-1, 0.5f, std::numeric_limits<float>::quiet_NaN(), 1e30f};
+  for (const std::size_t at : {std::size_t{0}, std::size_t{1}, std::size_t{2}, offset})
+    for (const float value : broken) {
+      if (at == offset && value == 0.5f) continue;
+      auto wrong = state;
+      wrong[at] = value;
+      CHECK_THROWS_AS(other.load_state(wrong), Error);
+    }
+  CHECK(session.save_state() == other.save_state());
   session.push({now + 2 * dt, 1, 1, 1});
   other.push({now + 2 * dt, 1, 1, 1});
   CHECK(largest_difference(session.advance(now + 9 * dt), other.advance(now + 9 * dt)) == 0);

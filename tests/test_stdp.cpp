@@ -60,6 +60,8 @@ TEST_CASE("STDP refuses spans that do not fit", "[stdp]") {
   CHECK_THROWS_AS(rule.step(2, pre, post, wrong, trace_post, w), Error);
   CHECK_THROWS_AS(rule.step(2, pre, post, trace_pre, wrong, w), Error);
   CHECK_THROWS_AS(rule.step(0, pre, post, trace_pre, trace_post, w), Error);
+  rule.w_min = 2;
+  CHECK_THROWS_AS(rule.step(2, pre, post, trace_pre, trace_post, w), Error);
 }
 
 TEST_CASE("a shared kernel moves by the pairs of all its positions", "[stdp]") {

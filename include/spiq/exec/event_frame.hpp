@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ class EventFrame {
 public:
   /// Longest step, microseconds: times within it stay exact in a float of a saved state.
   static constexpr std::int64_t longest = std::int64_t{1} << 24;
+  /// Steps that may pass at once; a time further ahead is taken for a broken one.
+  static constexpr std::int64_t furthest = std::int64_t{1} << 24;
 
   /// For steps of `dt` microseconds. Throws unless there are two channels and 1 <= dt <= longest.
   void allocate(const Shape& shape, std::int64_t dt) {
@@ -45,6 +48,8 @@ public:
     const std::int64_t first = earliest(open);
     if (t < first)
       SPIQ_THROW("session event time", "at least " + std::to_string(first) + " us", std::to_string(t) + " us");
+    if (t / dt_ - static_cast<std::int64_t>(open) > furthest)
+      SPIQ_THROW("session event time", "within " + std::to_string(furthest) + " steps", std::to_string(t) + " us");
   }
   /// Throws unless the event may come now.
   void check(const Event& e, std::size_t open) const {
@@ -80,6 +85,16 @@ public:
     if (!on()) return;
     to.push_back(static_cast<float>(earliest(open) - static_cast<std::int64_t>(open) * dt_));
     to.insert(to.end(), frame_.span().begin(), frame_.span().end());
+  }
+  /// Values that `save` adds.
+  [[nodiscard]] std::size_t saved() const { return on() ? 1 + frame_.size() : 0; }
+  /// Throws unless `from`, what `save` adds, can be loaded with step `open`.
+  void check_saved(std::size_t open, std::span<const float> from) const {
+    if (!on()) return;
+    if (open >= static_cast<std::size_t>(std::numeric_limits<std::int64_t>::max() / dt_ - furthest))
+      SPIQ_THROW("session state: steps", "as many as time can count", std::to_string(open));
+    if (!(from[0] >= 0 && from[0] <= static_cast<float>(dt_)))
+      SPIQ_THROW("session state: time within its step", "0 to " + std::to_string(dt_) + " us", std::to_string(from[0]));
   }
   std::span<const float> load(std::size_t open, std::span<const float> from) {
     if (!on()) return from;

@@ -96,6 +96,11 @@ enum class Decoding {
 
 /// logit = unit * (sum or mean over the steps of the last currents).
 struct Readout {
+  /// The logit of a sum over `steps` steps.
+  [[nodiscard]] float of_sum(float sum, std::size_t steps) const {
+    return decoding == Decoding::mean && steps != 0 ? sum / static_cast<float>(steps) : sum;
+  }
+
   int classes = 0;
   double unit = 1;
   Decoding decoding = Decoding::sum;

@@ -64,8 +64,9 @@ public:
     }
   }
 
-  /// One time step: the images [n, C, H, W] of this step (of a network trained on frames, its next ones), one for each of the n samples in the session (all of the batch,
-  /// unless `keep` took some out). Returns the read-out [n, classes] of all steps since `reset`: T steps with the same images give what `run` gives for T, bit for bit.
+  /// One time step: the images [n, C, H, W] of this step (of a network trained on frames, its next ones), one for each of
+  /// the n samples in the session (all of the batch, unless `keep` took some out). Returns the read-out [n, classes] of all
+  /// steps since `reset`: T steps with the same images give what `run` gives for T, bit for bit.
   /// Needs the option `streaming`. Never allocates. Throws on other extents.
   const Tensor<float>& step(const Tensor<float>& images) {
     if (!options_.streaming) SPIQ_THROW("spiq: step needs a session with the option streaming");
@@ -79,7 +80,7 @@ public:
   /// input channel (OFF, ON) holds the number of its events of a pixel. The state is that after `step` with the same
   /// frames, bit for bit; a layer whose input is silent costs no product, only its neurons, which decay by one step's leak
   /// for each step (their spikes, where a bias lets them fire, included). Returns the read-out of the finished steps.
-  /// Throws, the session unchanged, where time goes back, or pixel or polarity are not those of the input.
+  /// Throws, the session unchanged, where time goes back, or more than 2^24 steps on, or pixel or polarity do not exist.
   const Tensor<float>& push(const Event& event) {
     events_.check(event, steps_done_);
     step_to(events_.step_of(event.t));
@@ -100,8 +101,7 @@ public:
   /// Goes on with some of the samples only, in the order given, which must ascend; the next step takes as many images.
   /// For a streaming session on one thread. Throws where a sample is not in the session.
   void keep(std::span<const std::size_t> samples) {
-    if (!options_.streaming || workers_.size() != 1)
-      SPIQ_THROW("spiq: keep needs a streaming session on one thread");
+    if (!options_.streaming || workers_.size() != 1) SPIQ_THROW("spiq: keep needs a streaming session on one thread");
     for (std::size_t i = 0; i < samples.size(); ++i)
       if (samples[i] >= samples_ || (i > 0 && samples[i] <= samples[i - 1]))
         SPIQ_THROW("session samples to keep", "ascending numbers below " + std::to_string(samples_), std::to_string(samples[i]));
@@ -125,7 +125,8 @@ public:
   /// Everything that `step` goes on from: neurons, sums, number of steps. For `load_state` of a session of the same
   /// network, batch and threads.
   [[nodiscard]] std::vector<float> save_state() const {
-    std::vector<float> all{static_cast<float>(steps_done_), static_cast<float>(samples_)};
+    std::vector<float> all{static_cast<float>(samples_)};
+    save_count(steps_done_, all);
     all.insert(all.end(), sums_.span().begin(), sums_.span().end());
     for (const auto& worker : workers_) {
       auto append = [&](const auto& layer, const auto&, const auto& own) { save(layer, own, all); };
@@ -134,14 +135,18 @@ public:
     events_.save(steps_done_, all);
     return all;
   }
-  /// Throws where the state is of another size; the session then stays as it is.
+  /// Throws where the state is of another size, or its number of steps or time is none; the session then stays as it is.
   void load_state(std::span<const float> state) {
     const std::size_t wanted = save_state().size();
-    if (state.size() != wanted || state[1] != static_cast<float>(samples_))
-      SPIQ_THROW("session state", std::to_string(wanted) + " values", std::to_string(state.size()));
-    steps_done_ = static_cast<std::size_t>(state[0]);
-    std::copy_n(state.begin() + 2, sums_.size(), sums_.data());
-    std::span<const float> rest = state.subspan(2 + sums_.size());
+    if (state.size() != wanted) SPIQ_THROW("session state", std::to_string(wanted) + " values", std::to_string(state.size()));
+    if (state[0] != static_cast<float>(samples_))
+      SPIQ_THROW("session state: samples", std::to_string(samples_), std::to_string(state[0]));
+    const std::size_t steps = load_count(state.subspan(1));
+    events_.check_saved(steps, state.last(events_.saved()));
+    steps_done_ = steps;
+    std::span<const float> rest = state.subspan(1 + saved_count + sums_.size());
+    std::copy_n(state.begin() + 1 + saved_count, sums_.size(), sums_.data());
+    for (std::size_t i = 0; i < sums_.size(); ++i) logits_[i] = network_->readout.of_sum(sums_[i], steps);
     for (auto& worker : workers_) {
       auto restore = [&](const auto& layer, const auto&, auto& own) { rest = load(layer, own, rest); };
       network_->chain.visit(worker.in, worker.state, restore);
@@ -250,9 +255,7 @@ private:
           network_->readout.decode(out, i - first, step, nullptr, 0);
           for (std::size_t c = 0; c < k; ++c) {
             sums_[i * k + c] += step[c];
-            logits_[i * k + c] = network_->readout.decoding == Decoding::mean
-                                     ? sums_[i * k + c] / static_cast<float>(steps_done_)
-                                     : sums_[i * k + c];
+            logits_[i * k + c] = network_->readout.of_sum(sums_[i * k + c], steps_done_);
           }
         }
       }

@@ -3,12 +3,15 @@
 /// and read.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/exec/spiking.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -24,6 +27,21 @@ struct SessionOptions {
   bool streaming = false;       ///< for `step`: neurons keep their state from step to step
   std::int64_t event_step = 0;  ///< for `push`: microseconds of a time step; streaming, batch 1
 };
+
+/// Appends a count, in floats that hold it exactly: 24 bits each.
+inline constexpr std::size_t saved_count = 2;
+inline void save_count(std::size_t n, std::vector<float>& to) {
+  to.push_back(static_cast<float>(n & 0xffffff));
+  to.push_back(static_cast<float>(n >> 24));
+}
+/// Reads it; throws where it is none.
+inline std::size_t load_count(std::span<const float> from) {
+  const auto digit = [](float v) {
+    if (!(v >= 0 && v < 0x1p24f && v == std::floor(v))) SPIQ_THROW("session state: a count", "whole numbers below 2^24", std::to_string(v));
+    return static_cast<std::size_t>(v);
+  };
+  return digit(from[0]) | digit(from[1]) << 24;
+}
 
 /// A layer L with state S that keeps more than the potentials of an epilogue's neurons has its own functions:
 /// `forget(state)`, `keep(state, samples)`, `save(state, to)` and `load(state, from)`, which returns what is left.

@@ -156,7 +156,8 @@ private:
 };
 
 /// Another model that rests after a spike: for `period` steps its membrane keeps its value and it does not fire, while
-/// the rest of its state goes on. A counter rho is set to `period` by a spike and counts down to 0 (Norse's lif_refrac).
+/// the rest of its state goes on, as if spikes held back had been fired: not for charges that remember spikes, such as
+/// `Adaptive`. A counter rho is set to `period` by a spike and counts down to 0 (Norse's lif_refrac).
 template <class Inner>
 struct Refractory {
   Inner inner{};
@@ -193,7 +194,9 @@ struct Refractory {
   static SPIQ_INLINE Spike<N> step(const Constants<N>& c, N* state, const N& x, const Fire& fire) {
     const N before = state[0], rho = state[states - 1];
     const Spike<N> fired = Inner::step(c.inner, state, x, fire);
-    const Spike<N> resting = fire(rho, N::zero());
+    // rho counts whole steps: models that fire at their threshold ask whether it reaches a half.
+    constexpr float least = std::same_as<compare, fire::AtThreshold> ? 0.5f : 0.0f;
+    const Spike<N> resting = fire(rho, N::broadcast(least));
     state[0] = where(resting, before, state[0]);
     const Spike<N> s = without(fired, resting);
     state[states - 1] = where(fire.for_reset(s), c.period, max(rho - amount(resting), N::zero()));

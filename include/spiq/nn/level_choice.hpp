@@ -147,9 +147,18 @@ std::vector<LayerLevels> choose_levels(Network<In, L...>& net, const Tensor<floa
     open.resize(std::min(open.size(), std::max<std::size_t>(group, 1)));
     std::vector<LayerLevels> after = before;
     for (const std::size_t i : open) after[i].levels /= 2;
+    // Put back whatever happens, unless they are good.
+    struct PutBack {
+      const decltype(assign)& put;
+      const std::vector<LayerLevels>& levels;
+      bool good = false;
+      ~PutBack() {
+        if (!good) put(levels);
+      }
+    } put_back{assign, before};
     assign(after);
-    if (accuracy() >= wanted) continue;
-    assign(before);
+    put_back.good = accuracy() >= wanted;
+    if (put_back.good) continue;
     for (const std::size_t i : open) settled.push_back(before[i].path);
   }
 }

@@ -59,9 +59,10 @@ struct PairStdp {
 private:
   friend class SharedPairStdp;
 
-  static void expect_sizes(std::size_t inputs, std::size_t outputs, std::size_t weight_count, std::span<const float> pre,
-                           std::span<const float> post, std::span<const float> trace_pre,
-                           std::span<const float> trace_post, std::span<const float> weights) {
+  void expect_sizes(std::size_t inputs, std::size_t outputs, std::size_t weight_count, std::span<const float> pre,
+                    std::span<const float> post, std::span<const float> trace_pre,
+                    std::span<const float> trace_post, std::span<const float> weights) const {
+    if (!(w_min <= w_max)) SPIQ_THROW("STDP: w_min", "at most w_max, " + std::to_string(w_max), std::to_string(w_min));
     const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
       if (found != wanted)
         SPIQ_THROW(std::string("STDP: ") + what, std::to_string(wanted) + " values", std::to_string(found));
@@ -84,7 +85,7 @@ private:
     const float room = w_max - w, height = w - w_min;
     switch (bound) {
       case Bound::additive_step: return {room > 0 ? eta_plus : 0.0f, height > 0 ? eta_minus : 0.0f};
-      case Bound::multiplicative_pow: return {eta_plus * std::pow(room, mu), eta_minus * std::pow(height, mu)};
+      case Bound::multiplicative_pow: return {eta_plus * std::pow(std::max(room, 0.0f), mu), eta_minus * std::pow(std::max(height, 0.0f), mu)};
       case Bound::multiplicative_relu: return {eta_plus * std::max(room, 0.0f), eta_minus * std::max(height, 0.0f)};
       case Bound::additive: break;
     }
@@ -115,8 +116,8 @@ public:
   /// `spiq::Error` for spans of other sizes.
   void step(std::size_t batch, std::span<const float> pre, std::span<const float> post, std::span<float> trace_pre,
             std::span<float> trace_post, std::span<float> weights) {
-    PairStdp::expect_sizes(batch * geometry_.in.size(), batch * geometry_.out().size(), geometry_.weight_count(), pre, post,
-                           trace_pre, trace_post, weights);
+    rule.expect_sizes(batch * geometry_.in.size(), batch * geometry_.out().size(), geometry_.weight_count(), pre, post,
+                      trace_pre, trace_post, weights);
     rule.follow(trace_pre, pre, rule.tau_pre_inv, rule.a_pre);
     rule.follow(trace_post, post, rule.tau_post_inv, rule.a_post);
     if (batch == 0) return;

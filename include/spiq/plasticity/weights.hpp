@@ -43,8 +43,10 @@ public:
 
   /// y[row] = sum of the weights whose tap has a spike.
   void product(std::span<const std::uint64_t> spikes, float* y) const noexcept {
+    SPIQ_ASSERT(spikes.size() == bit_words(taps_));
     std::fill_n(y, rows_, 0.0f);
     for_each_bit(spikes, [&](std::size_t tap) {
+      SPIQ_ASSERT(tap < taps_);
       const float* w = values_.data() + tap * rows_;
       for (std::size_t r = 0; r < rows_; ++r) y[r] += w[r];
     });
@@ -88,6 +90,7 @@ public:
   /// y[row] = sum of the weights whose tap has a spike, by AND and population count; exact where low and high are
   /// whole.
   void product(std::span<const std::uint64_t> spikes, float* y) const noexcept {
+    SPIQ_ASSERT(spikes.size() == words_);
     int all = 0;
     for (const std::uint64_t w : spikes) all += std::popcount(w);
     const float base = low_ * static_cast<float>(all), step = high_ - low_;
