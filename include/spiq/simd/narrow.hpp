@@ -150,8 +150,11 @@ struct narrow<T, avx2> {
   static SPIQ_INLINE narrow load(const T* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
   SPIQ_INLINE void store(T* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   friend SPIQ_INLINE narrow_mask<T, avx2> operator>=(narrow a, narrow b) {
-    const __m256i below = sizeof(T) == 1 ? _mm256_cmpgt_epi8(b.v, a.v) : _mm256_cmpgt_epi16(b.v, a.v);
-    return {_mm256_xor_si256(below, _mm256_set1_epi32(-1))};
+    // Not the complement of b > a: with AVX-512 about, g++ 12 blends by such a mask the wrong way round.
+    if constexpr (sizeof(T) == 1)
+      return {_mm256_cmpeq_epi8(_mm256_max_epi8(a.v, b.v), a.v)};
+    else
+      return {_mm256_cmpeq_epi16(_mm256_max_epi16(a.v, b.v), a.v)};
   }
 };
 template <narrow_integer T>
