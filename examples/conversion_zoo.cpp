@@ -124,6 +124,8 @@ int run(const Options& options) {
   card.threads = options.threads > 0 ? options.threads : spiq::max_threads();
   card.data = options.dataset + ", " + std::to_string(data.train.size()) + " training and " +
               std::to_string(data.test.size()) + " test images";
+  card.checksum = "training " + spiq::checksum_text(data.train.checksum()) + ", test " +
+                  spiq::checksum_text(data.test.checksum()) + " (64-bit FNV-1a)";
   card.validation = std::to_string(history.validation.size()) + " training images, drawn by the seed";
   card.more.emplace_back("training",
                          std::to_string(options.epochs) + " epochs, then " + std::to_string(options.more_epochs));
