@@ -5,6 +5,7 @@
 //     ann_to_snn --help
 #include <CLI/CLI.hpp>
 
+#include "common/card.hpp"
 #include "common/images.hpp"
 #include "ann_to_snn/lowered.hpp"
 #include "ann_to_snn/networks.hpp"
@@ -38,13 +39,7 @@ int run(const Options& options) {
     std::cout << "weights saved to " << options.save << "\n\n";
   }
 
-  spiq::report::Card card;
-  card.seed = options.seed;
-  card.threads = options.threads > 0 ? options.threads : spiq::max_threads();
-  card.data = options.dataset + ", " + std::to_string(data.train.size()) + " training and " +
-              std::to_string(data.test.size()) + " test images";
-  card.checksum = "training " + spiq::checksum_text(data.train.checksum()) + ", test " +
-                  spiq::checksum_text(data.test.checksum()) + " (64-bit FNV-1a)";
+  spiq::report::Card card = card_of(options, data);
   card.validation = trained.validation;
   card.more.emplace_back("training", trained.training);
   card.more.emplace_back("levels", levels_of(net));

@@ -5,6 +5,7 @@
 //     conversion_zoo --dataset mnist --data DIR
 #include <CLI/CLI.hpp>
 
+#include "common/card.hpp"
 #include "common/images.hpp"
 #include "conversion_zoo/options.hpp"
 #include "conversion_zoo/train.hpp"
@@ -119,13 +120,7 @@ int run(const Options& options) {
         {.bits = static_cast<float>(options.bits)});
   const auto after = spiq::measure_levels(adapted, calibration, options.threads);
 
-  report::Card card;
-  card.seed = options.seed;
-  card.threads = options.threads > 0 ? options.threads : spiq::max_threads();
-  card.data = options.dataset + ", " + std::to_string(data.train.size()) + " training and " +
-              std::to_string(data.test.size()) + " test images";
-  card.checksum = "training " + spiq::checksum_text(data.train.checksum()) + ", test " +
-                  spiq::checksum_text(data.test.checksum()) + " (64-bit FNV-1a)";
+  report::Card card = card_of(options, data);
   card.validation = std::to_string(history.validation.size()) + " training images, drawn by the seed";
   card.more.emplace_back("training",
                          std::to_string(options.epochs) + " epochs, then " + std::to_string(options.more_epochs));

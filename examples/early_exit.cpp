@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/images.hpp"
+#include "common/options.hpp"
 #include "common/outputs.hpp"
 #include "common/spiking_network.hpp"
 #include "common/training.hpp"
@@ -31,19 +32,13 @@ namespace {
 
 using spiq::report::fixed;
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
+struct Options : SharedOptions {
   int steps = 4;
   int epochs = 0;
   int policy_epochs = 4;
   double leak = 0.5;
   double loss = 0;
-  std::uint64_t seed = 1;
-  int threads = 0;
   double validation = 0.1;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
   bool quick = false;
   std::string out = ".";
   std::string load;
@@ -51,10 +46,7 @@ struct Options {
   static constexpr const char* pictures[] = {"early_exit.svg"};
 
   void declare(CLI::App& app) {
-    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program) or mnist")
-        ->check(CLI::IsMember({"synthetic", "mnist"}))
-        ->capture_default_str();
-    app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz) [none]");
+    declare_dataset(app);
     app.add_option("--steps", steps, "Time steps T of an image that nothing stops")
         ->check(CLI::Range(1, 64))
         ->capture_default_str();
@@ -72,24 +64,14 @@ struct Options {
         ->check(CLI::Range(0.0, 100.0))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads,
-                   "Threads of training; 0: as many as OpenMP would use. Results do not depend on it")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app);
+    declare_threads(app, " of training");
     app.add_option("--validation", validation,
                    "Share of the training images held out, drawn by the seed; as in training with --load")
         ->check(CLI::Range(0.01, 0.9))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 10000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 2000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    declare_sizes(app, "synthetic: 10000", "synthetic: 2000");
     app.add_flag("--quick", quick, "A run of seconds: one epoch on 1000 images, 300 test images [off]");
     app.add_option("--out", out, "Folder for early_exit.svg; made if missing")->capture_default_str();
     app.add_option("--load", load, "Load weights from this .npz file instead of training [none]");

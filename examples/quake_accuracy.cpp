@@ -6,6 +6,7 @@
 //     quake_accuracy --help
 #include <CLI/CLI.hpp>
 
+#include "common/card.hpp"
 #include "common/images.hpp"
 #include "quake_accuracy/baselines.hpp"
 #include "quake_accuracy/claim.hpp"
@@ -75,13 +76,7 @@ int run(const Options& options) {
   print_verdicts(std::cout, verdicts);
   if (options.quick) std::cout << "(--quick: too few images, epochs and rounds to mean anything)\n";
 
-  report::Card card;
-  card.seed = options.seed;
-  card.threads = options.threads > 0 ? options.threads : spiq::max_threads();
-  card.data = options.dataset + ", " + std::to_string(data.train.size()) + " training and " +
-              std::to_string(data.test.size()) + " test images";
-  card.checksum = "training " + spiq::checksum_text(data.train.checksum()) + ", test " +
-                  spiq::checksum_text(data.test.checksum()) + " (64-bit FNV-1a)";
+  report::Card card = card_of(options, data);
   card.validation = trained.validation;
   card.more.emplace_back("training", trained.training);
   card.more.emplace_back("times", "medians of " + std::to_string(options.rounds) + " rounds, CPU time of one thread");

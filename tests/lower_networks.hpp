@@ -24,6 +24,21 @@ using Deep = Network<Input<8, 8, 3>, Conv2d<16, 3>, BatchNorm, Qcfs<8>,
                               Seq<Conv2d<24, 1, Stride<2>>, BatchNorm>>,
                      Qcfs<4>, GlobalAvgPool, Linear<10>>;
 
+// Weights k / 64: sums of spikes, and of windows of 2 or 4 of them, are exact in any order.
+template <class Net>
+Net exact_network(std::uint64_t seed) {
+  Net net{Rng{seed}};
+  Rng rng{seed, 3};
+  net.for_each_layer([&](const std::string&, auto& layer) {
+    if constexpr (requires { layer.weight; }) {
+      for (float& w : layer.weight.span()) w = static_cast<float>(static_cast<int>(rng.below(41)) - 16) / 64.0F;
+      for (float& b : layer.bias.span()) b = static_cast<float>(static_cast<int>(rng.below(17)) - 4) / 16.0F;
+    }
+    if constexpr (requires { layer.lambda; }) layer.lambda = 1.0F;
+  });
+  return net;
+}
+
 // Weights as training leaves them: batch statistics and thresholds away from their defaults.
 template <class Net>
 Net make_network(std::uint64_t seed) {

@@ -22,21 +22,6 @@ using Net = Network<
              Steps<5>>>;
 using Converted = Network<Input<8, 8, 1>, Conv2d<16, 3>, Qcfs<4>, Conv2d<33, 3>, Qcfs<4>, Flatten, Linear<5>>;
 
-// Weights k / 64: sums of spikes are exact in any order.
-template <class N>
-N dyadic(std::uint64_t seed) {
-  N net{Rng{seed}};
-  Rng rng{seed, 3};
-  net.for_each_layer([&](const std::string&, auto& layer) {
-    if constexpr (requires { layer.weight; }) {
-      for (float& w : layer.weight.span()) w = static_cast<float>(static_cast<int>(rng.below(41)) - 16) / 64.0F;
-      for (float& b : layer.bias.span()) b = static_cast<float>(static_cast<int>(rng.below(17)) - 4) / 16.0F;
-    }
-    if constexpr (requires { layer.lambda; }) layer.lambda = 1.0F;
-  });
-  return net;
-}
-
 template <class Network>
 std::string products(const Network& network) {
   std::string text;
@@ -67,7 +52,7 @@ std::size_t count(const std::vector<std::uint64_t>& words) {
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("events give the spikes that dense sums give", "[choose]", spiq_test::Backends) {
-  auto net = dyadic<Net>(3);
+  auto net = exact_network<Net>(3);
   const auto images = make_images<Net>(9, 4);
   auto lowered = lower<TestType>(net, target::Spiking{conversion::Trained{}});
   const auto dense = spikes(lowered, images);
@@ -90,7 +75,7 @@ TEMPLATE_LIST_TEST_CASE("events give the spikes that dense sums give", "[choose]
   }
   CHECK(fired > 1000);
 
-  auto converted = dyadic<Converted>(5);
+  auto converted = exact_network<Converted>(5);
   const auto digits = make_images<Converted>(4, 4);
   auto qcfs = lower<TestType>(converted, target::Spiking{conversion::Qcfs{.steps = 6}});
   const auto counts = spikes(qcfs, digits);
@@ -100,7 +85,7 @@ TEMPLATE_LIST_TEST_CASE("events give the spikes that dense sums give", "[choose]
 }
 
 TEST_CASE("the density of a calibration batch decides, layer by layer, and the report says so", "[choose]") {
-  auto net = dyadic<Net>(3);
+  auto net = exact_network<Net>(3);
   const auto images = make_images<Net>(37, 4);
   auto lowered = lower(net, target::Spiking{conversion::Trained{}});
   exec::choose_sums(lowered, images);

@@ -15,24 +15,9 @@ template <class... Layer>
 using Timed =
     Network<Input<12, 8, 2>, Conv2d<20, 3>, OverTime<Seq<Spiking<Model>, Layer..., Flatten, Linear<6>>, Steps<4>>>;
 
-// Weights k / 64: with windows of 2 or 4 pixels all sums are exact.
-template <class N>
-N dyadic(std::uint64_t seed) {
-  N net{Rng{seed}};
-  Rng rng{seed, 3};
-  net.for_each_layer([&](const std::string&, auto& layer) {
-    if constexpr (requires { layer.weight; }) {
-      for (float& w : layer.weight.span()) w = static_cast<float>(static_cast<int>(rng.below(41)) - 16) / 64.0F;
-      for (float& b : layer.bias.span()) b = static_cast<float>(static_cast<int>(rng.below(17)) - 4) / 16.0F;
-    }
-    if constexpr (requires { layer.lambda; }) layer.lambda = 1.0F;
-  });
-  return net;
-}
-
 template <class Arch, class N, class Target>
 void check(const Target& target, const std::string& products) {
-  const auto net = dyadic<N>(7);
+  const auto net = exact_network<N>(7);
   const auto images = make_images<N>(5, 4);
   const auto pooled = lower<Arch>(net, target);
   auto merged = lower<Arch>(net, target::MergedPools{target});
@@ -76,7 +61,7 @@ TEST_CASE("padding upon pixels that the pool left out is refused", "[merged]") {
       Network<Input<9, 8, 2>, Conv2d<4, 3>,
               OverTime<Seq<Spiking<Model>, AvgPool<2>, Conv2d<5, 3>, Spiking<Model>, Flatten, Linear<6>>, Steps<2>>>;
   const target::MergedPools merged{target::Spiking{conversion::Trained{}}};
-  CHECK(mentions(error_text([&] { lower(dyadic<Rest>(1), merged); }), "without a rest"));
+  CHECK(mentions(error_text([&] { lower(exact_network<Rest>(1), merged); }), "without a rest"));
   // Without padding nothing meets the rest.
   using Inside =
       Network<Input<9, 8, 2>, Conv2d<4, 3>,
@@ -86,5 +71,5 @@ TEST_CASE("padding upon pixels that the pool left out is refused", "[merged]") {
   using Shared = Network<
       Input<8, 8, 2>, Conv2d<4, 3>,
       OverTime<Seq<Spiking<Model>, AvgPool<4, Stride<2>>, Conv2d<5, 3>, Spiking<Model>, Flatten, Linear<6>>, Steps<2>>>;
-  CHECK(mentions(error_text([&] { lower(dyadic<Shared>(1), merged); }), "without a rest"));
+  CHECK(mentions(error_text([&] { lower(exact_network<Shared>(1), merged); }), "without a rest"));
 }

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../common/options.hpp"
 #include "../common/outputs.hpp"
 
 #include <algorithm>
@@ -11,20 +12,14 @@
 #include <string>
 #include <vector>
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
+struct Options : SharedOptions {
   int epochs = 0;
   int batch = 0;
   double learning_rate = 0;
-  std::uint64_t seed = 1;
-  int threads = 0;
   int levels = 8;
   std::vector<int> timesteps = {4, 8, 16, 32};
   double validation = 0.05;
   bool keep_best = false;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
   std::size_t count_images = 0;
   bool recomputed = false;
   bool quick = false;
@@ -55,12 +50,8 @@ struct Options {
         ->check(CLI::Range(0.0, 1000.0))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app);
+    declare_threads(app);
     app.add_option("--levels", levels,
                    "Quantisation levels L of every QCFS activation, and PASCAL's steps per layer; must be those of the "
                    "weights with --load and --resume")
@@ -77,12 +68,7 @@ struct Options {
         ->check(not_nan)
         ->capture_default_str();
     app.add_flag("--keep-best", keep_best, "End with the weights of the best validation epoch [off: the last epoch's]");
-    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 20000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    declare_sizes(app, "synthetic: 20000", "synthetic: 4000");
     app.add_option("--count-images", count_images,
                    "Count spikes and operations on the first N test images only; 0: all (cifar10: 1000)")
         ->check(CLI::NonNegativeNumber)

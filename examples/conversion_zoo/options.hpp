@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../common/options.hpp"
 #include "../common/outputs.hpp"
 
 #include <algorithm>
@@ -11,30 +12,21 @@
 #include <string>
 #include <vector>
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
+struct Options : SharedOptions {
   int epochs = 6;
   int more_epochs = 3;
-  std::uint64_t seed = 1;
-  int threads = 0;
   std::vector<int> timesteps = {8, 16, 32, 64};
   double percentile = 99.9;
   double scale = 1;
   double bits = 3e-6;
   double validation = 0.05;
   std::size_t calibration = 512;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
   std::size_t count_images = 1000;
   bool quick = false;
   std::string json;
 
   void declare(CLI::App& app) {
-    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program) or mnist")
-        ->check(CLI::IsMember({"synthetic", "mnist"}))
-        ->capture_default_str();
-    app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz); not needed for synthetic [none]");
+    declare_dataset(app);
     app.add_option("--epochs", epochs, "Training epochs of the ReLU and of the QCFS network")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
@@ -43,12 +35,8 @@ struct Options {
            "Epochs that the QCFS network goes on for: with adapted levels, with the penalty on bits, and with neither")
         ->check(CLI::Range(1, 10000))
         ->capture_default_str();
-    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app);
+    declare_threads(app);
     app.add_option("--timesteps", timesteps, "Time steps T of rate-coded networks, separated by commas")
         ->delimiter(',')
         ->check(CLI::Range(1, 1024))
@@ -73,12 +61,7 @@ struct Options {
     app.add_option("--calibration", calibration, "Training images that thresholds are balanced on")
         ->check(CLI::Range(1, 100000))
         ->capture_default_str();
-    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 10000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 2000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    declare_sizes(app, "synthetic: 10000", "synthetic: 2000");
     app.add_option("--count-images", count_images,
                    "Count spikes and operations on the first N test images only; 0: all")
         ->check(CLI::NonNegativeNumber)

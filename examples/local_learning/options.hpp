@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../common/options.hpp"
 #include "../common/outputs.hpp"
 
 #include <cstddef>
@@ -15,18 +16,12 @@ struct Recipe {
   std::size_t test_images = 10000;
 };
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
+struct Options : SharedOptions {
   std::size_t validation_images = 0;
   int passes = 1;
   int steps = 20;
   double rate = 0.5;
   int epochs = 20;
-  std::uint64_t seed = 1;
-  int threads = 0;
   bool quick = false;
   std::string out = ".";
 
@@ -34,10 +29,7 @@ struct Options {
 
   // Declares every option on `app`; the defaults above are what --help prints.
   void declare(CLI::App& app) {
-    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program) or mnist")
-        ->check(CLI::IsMember({"synthetic", "mnist"}))
-        ->capture_default_str();
-    app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz); not needed for synthetic [none]");
+    declare_dataset(app);
     app.add_option("--train-images", train_images, "Learn from the first N training images; 0: 3000")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -59,13 +51,8 @@ struct Options {
     app.add_option("--epochs", epochs, "Training epochs of the linear read-out")
         ->check(CLI::Range(1, 100000))
         ->capture_default_str();
-    app.add_option("--seed", seed, "Decides kernels, spikes, switches and the read-out's training")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads,
-                   "Threads of the read-out; 0: as many as OpenMP would use. Results do not depend on it")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app, "Decides kernels, spikes, switches and the read-out's training");
+    declare_threads(app, " of the read-out");
     app.add_flag("--quick", quick, "A run of seconds: 200 training images, 200 test images [off]");
     app.add_option("--out", out, "Folder for kernels.svg; made if missing")->capture_default_str();
   }

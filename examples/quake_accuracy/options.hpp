@@ -3,23 +3,18 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../common/options.hpp"
 #include "../common/outputs.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
+struct Options : SharedOptions {
   int epochs = 0;
   int batch = 0;
   double learning_rate = 0;
-  std::uint64_t seed = 1;
-  int threads = 0;
   double validation = 0.05;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
   std::size_t time_images = 128;
   int rounds = 0;
   bool quick = false;
@@ -32,10 +27,7 @@ struct Options {
 
   // Declares every option on `app`; the defaults above are what --help prints.
   void declare(CLI::App& app) {
-    app.add_option("--dataset", dataset, "Images: synthetic (drawn by this program) or mnist")
-        ->check(CLI::IsMember({"synthetic", "mnist"}))
-        ->capture_default_str();
-    app.add_option("--data", data, "Folder of MNIST's idx files (plain or .gz); not needed for synthetic [none]");
+    declare_dataset(app);
     app.add_option("--epochs", epochs, "Training epochs; 0: the recipe's (synthetic 5, mnist 10)")
         ->check(CLI::Range(0, 100000))
         ->capture_default_str();
@@ -46,25 +38,14 @@ struct Options {
         ->check(CLI::Range(0.0, 1000.0))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads,
-                   "Threads of training and of predictions; 0: as many as OpenMP would use. Results do not depend on it, "
-                   "times are always taken on one")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app);
+    declare_threads(app, " of training and of predictions", ", times are always taken on one");
     app.add_option("--validation", validation,
                    "Share of the training images held out for validation, drawn by the seed")
         ->check(CLI::Range(0.0, 0.9))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--train-images", train_images, "Use the first N training images only; 0: all (synthetic: 10000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic: 4000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    declare_sizes(app, "synthetic: 10000", "synthetic: 4000");
     app.add_option("--time-images", time_images, "Time networks on the first N test images")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 30))
         ->capture_default_str();

@@ -3,15 +3,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../common/options.hpp"
 #include "../common/outputs.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
-struct Options {
-  std::string dataset = "synthetic";
-  std::string data;
+struct Options : SharedOptions {
   std::string rule = "bptt";
   std::string loss = "ce";
   std::string surrogate = "linear";
@@ -28,11 +27,7 @@ struct Options {
   bool iir = false;
   bool memory = false;
   bool quick = false;
-  std::uint64_t seed = 1;
-  int threads = 0;
   double validation = 0.1;
-  std::size_t train_images = 0;
-  std::size_t test_images = 0;
   std::string save;
 
   void declare(CLI::App& app) {
@@ -93,23 +88,13 @@ struct Options {
         ->excludes("--steps");
     app.add_flag("--memory", memory,
                  "Time and peak memory of training for T = 2, 4, 8, 16, BPTT beside SLTT, and no training [off]");
-    app.add_option("--seed", seed, "Decides weights, order of images, augmentation, validation split")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--threads", threads, "Threads; 0: as many as OpenMP would use. Results do not depend on it")
-        ->check(CLI::Range(0, 4096))
-        ->capture_default_str();
+    declare_seed(app);
+    declare_threads(app);
     app.add_option("--validation", validation, "Share of the training images held out, drawn by the seed")
         ->check(CLI::Range(0.0, 0.9))
         ->check(not_nan)
         ->capture_default_str();
-    app.add_option("--train-images", train_images,
-                   "Use the first N training images only; 0: all (synthetic, events: 10000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    app.add_option("--test-images", test_images, "Use the first N test images only; 0: all (synthetic, events: 2000)")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    declare_sizes(app, "synthetic, events: 10000", "synthetic, events: 2000");
     app.add_flag("--quick", quick, "A run of seconds: one epoch on 1000 images, 300 test images [off]");
     app.add_option("--save", save, "Save the trained weights to this .npz file [none]");
   }
