@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <set>
+#include <tuple>
 #include <vector>
 
 using namespace spiq;
@@ -52,6 +53,75 @@ struct Toy {
 constexpr double alone[] = {0.7 * 1, 0.763636 * 1, 0.419421 * 0.5, 0.738129 * 1};
 
 }  // namespace
+
+TEST_CASE("SLTT normalises all steps with the statistics of all of them", "[learning]") {
+  constexpr std::size_t samples = 6, times = 3, pixels = 4, channels = 2, values = pixels * channels, classes = 3;
+  const Shape in{2, 2, static_cast<int>(times * channels)};
+  Floats x(samples * in.size()), dy(samples * classes);
+  Rng rng(5);
+  for (std::size_t i = 0; i < x.size(); ++i)  // steps that differ in mean and deviation
+    x[i] = (1 + static_cast<float>(i % in.size() % (times * channels))) * rng.normal() + static_cast<float>(i % 5);
+  for (float& g : dy) g = rng.normal();
+  const auto run = [&](auto learning) {
+    using Layer = OverTime<Seq<BatchNorm, Flatten, Linear<3>>, Steps<3>, FrameInput, decltype(learning)>;
+    Layer layer(in);
+    layer.initialise(Rng(2));
+    auto& norm = layer.body.template layer<0>();
+    norm.gamma[0] = 1.5f, norm.gamma[1] = -0.5f, norm.beta[0] = 0.25f;
+    typename Layer::Cache cache;
+    Floats y(dy.size()), dx(x.size());
+    const auto step = [&] {
+      layer.forward(x.data(), y.data(), samples, cache, training());
+      layer.backward(x.data(), y.data(), dy.data(), dx.data(), samples, cache, training());
+    };
+    step();
+    step();  // what the first batch left behind counts for nothing
+    Floats numbers = y;
+    for (const auto& part : {norm.gamma_gradient.span(), norm.beta_gradient.span(), norm.running_mean.span(),
+                             norm.running_var.span(), layer.body.template layer<2>().weight_gradient.span()})
+      numbers.insert(numbers.end(), part.begin(), part.end());
+    return std::tuple(numbers, dx, layer);
+  };
+  const auto [pooled, dx, layer] = run(Sltt{});
+  CHECK(distance(pooled, reference::doubles(std::get<0>(run(Bptt{})))) < 1e-5);
+
+  // The gradient of each step's own statistics, their distance from the pooled ones constant (batch renormalisation).
+  const auto& norm = layer.body.template layer<0>();
+  const auto& weight = layer.body.template layer<2>().weight;
+  const auto at = [&](std::size_t s, std::size_t p, std::size_t t, std::size_t c) {
+    return ((s * pixels + p) * times + t) * channels + c;
+  };
+  std::vector<double> expected(x.size());
+  for (std::size_t c = 0; c < channels; ++c) {
+    double all = 0, all_squares = 0;
+    for (std::size_t s = 0; s < samples; ++s)
+      for (std::size_t p = 0; p < pixels; ++p)
+        for (std::size_t t = 0; t < times; ++t) all += double{x[at(s, p, t, c)]} / double{samples * pixels * times};
+    for (std::size_t s = 0; s < samples; ++s)
+      for (std::size_t p = 0; p < pixels; ++p)
+        for (std::size_t t = 0; t < times; ++t) all_squares += std::pow(double{x[at(s, p, t, c)]} - all, 2);
+    const double slope = double{norm.gamma[c]} / std::sqrt(all_squares / double{samples * pixels * times} + 1e-5);
+    for (std::size_t t = 0; t < times; ++t) {
+      const auto each = [&](const auto& f) {
+        for (std::size_t s = 0; s < samples; ++s)
+          for (std::size_t p = 0; p < pixels; ++p) {
+            double dz = 0;
+            for (std::size_t k = 0; k < classes; ++k)
+              dz += double{dy[s * classes + k]} / double{times} * double{weight[k * values + c * pixels + p]};
+            f(double{x[at(s, p, t, c)]}, dz, expected[at(s, p, t, c)]);
+          }
+      };
+      constexpr double n = samples * pixels;
+      double mean = 0, variance = 0, first = 0, second = 0;
+      each([&](double v, double, double&) { mean += v / n; });
+      each([&](double v, double, double&) { variance += (v - mean) * (v - mean) / n; });
+      const double deviation = std::sqrt(variance + 1e-5);
+      each([&](double v, double dz, double&) { first += dz / n, second += dz * (v - mean) / deviation / n; });
+      each([&](double v, double dz, double& d) { d = slope * (dz - first - (v - mean) / deviation * second); });
+    }
+  }
+  CHECK(distance(dx, expected) < 1e-5);
+}
 
 TEST_CASE("the worked example: gradients of SLTT, of BPTT with and without the reset", "[learning]") {
   CHECK(std::abs(double{Toy<Sltt>().gradient()} - 2.411476) < 2e-6);

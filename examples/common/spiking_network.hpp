@@ -18,8 +18,7 @@ using ImageNet = spiq::Network<spiq::Input<28, 28, 1>, spiq::Conv2d<16, 3>, spiq
                                                         Neuron, spiq::AvgPool<2>, spiq::Flatten, spiq::Linear<10>>,
                                               spiq::Steps<4>, Learning>>;
 
-// Surrogates of height 1, behind a normalisation; leaks to begin with. SLTT normalises every step by itself, so steps
-// must be alike: the membrane should not keep much (its paper keeps 1 / 11).
+// Surrogates of height 1, behind a normalisation; leaks to begin with.
 template <class Net>
 void prepare(Net& net, double leak) {
   net.for_each_layer([&](const std::string&, auto& layer) {

@@ -42,29 +42,33 @@ public:
     const Wide wide(rows, channels);
     reserve(wide, 2);
     if (rows == 0) return;
-    // Deviations from the first row: without a shift the variance would cancel where |mean| >> deviation.
-    spread(x, wide, 0);
-    const float* const origin = column(0, wide);
-    sum<2>(wide, threads, [&](auto access, auto from, std::size_t i, std::size_t j, auto* sums) SPIQ_LAMBDA_INLINE {
-      using W = typename decltype(from)::type;
-      const W d = access.template load<W>(x + i) - access.template load<W>(origin + j);
-      sums[0] = sums[0] + d;
-      sums[1] = fma(d, d, sums[1]);
-    });
+    sum_deviations(wide, x, threads);
     const double n = static_cast<double>(rows);
     for (std::size_t c = 0; c < channels; ++c) {
-      const double shift = sums_[c] / n;
-      const double variance = std::max(0.0, sums_[channels + c] / n - shift * shift);
-      const double centre = static_cast<double>(x[c]) + shift;
-      mean[c] = static_cast<float>(centre);
-      inv_std[c] = static_cast<float>(1.0 / std::sqrt(variance + static_cast<double>(p.eps)));
+      const Moments batch = moments(x, c, channels, n);
+      mean[c] = static_cast<float>(batch.mean);
+      inv_std[c] = static_cast<float>(1.0 / std::sqrt(batch.variance + static_cast<double>(p.eps)));
       if (running_mean != nullptr) running_mean[c] += momentum * (mean[c] - running_mean[c]);
       if (running_var != nullptr) {
-        const double unbiased = rows > 1 ? variance * n / (n - 1) : variance;
+        const double unbiased = rows > 1 ? batch.variance * n / (n - 1) : batch.variance;
         running_var[c] += momentum * (static_cast<float>(unbiased) - running_var[c]);
       }
     }
     apply(wide, p, x, y, mean, inv_std, activation, threads);
+  }
+
+  /// Mean and biased variance of every channel.
+  void statistics(const float* x, std::size_t rows, std::size_t channels, double* mean, double* variance,
+                  int threads = 1) {
+    const Wide wide(rows, channels);
+    reserve(wide, 2);
+    if (rows == 0) return;
+    sum_deviations(wide, x, threads);
+    for (std::size_t c = 0; c < channels; ++c) {
+      const Moments of = moments(x, c, channels, static_cast<double>(rows));
+      mean[c] = of.mean;
+      variance[c] = of.variance;
+    }
   }
 
   /// Inference with running statistics.
@@ -180,6 +184,26 @@ private:
     spread(second_.data(), wide, 2);
   }
 
+  /// Sums of x[row] - x[0] and of its square. Deviations from the first row: without a shift the variance would cancel
+  /// where |mean| >> deviation.
+  void sum_deviations(const Wide& wide, const float* x, int threads) noexcept {
+    spread(x, wide, 0);
+    const float* const origin = column(0, wide);
+    sum<2>(wide, threads, [&](auto access, auto from, std::size_t i, std::size_t j, auto* sums) SPIQ_LAMBDA_INLINE {
+      using W = typename decltype(from)::type;
+      const W d = access.template load<W>(x + i) - access.template load<W>(origin + j);
+      sums[0] = sums[0] + d;
+      sums[1] = fma(d, d, sums[1]);
+    });
+  }
+  struct Moments {
+    double mean, variance;
+  };
+  /// Of channel c, from these sums; the variance biased.
+  [[nodiscard]] Moments moments(const float* x, std::size_t c, std::size_t channels, double n) const noexcept {
+    const double shift = sums_[c] / n;
+    return {static_cast<double>(x[c]) + shift, std::max(0.0, sums_[channels + c] / n - shift * shift)};
+  }
   /// sums_[s * channels + channel] = sum over all rows of term(access, type, element, column, sums).
   template <int Sums, class Term>
   void sum(const Wide& wide, int threads, const Term& term) noexcept {

@@ -8,6 +8,8 @@
 #include <spiq/nn/parameter.hpp>
 #include <spiq/nn/pass.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <string>
 
@@ -17,9 +19,14 @@ SPIQ_BEGIN_NAMESPACE
 /// mean and biased variance are those of the batch, and the backward pass mixes them (the variance unbiased) into
 /// the running statistics with factor `momentum`; in evaluation the running statistics are used, and a backward pass
 /// treats them as constants.
+///
+/// Where a training pass is one time step of several (`Sltt`), all steps are normalised with the mean and variance over
+/// all of them, gathered in passes before (`nn::Statistics`). The gradient through them is that of batch
+/// renormalisation (Ioffe, arXiv 1702.03275): of the step's own statistics, their distance from the pooled ones constant.
 struct BatchNorm {
   static constexpr const char* name = "BatchNorm";
   static constexpr bool centring = true;
+  static constexpr bool batch_statistics = true;
   static constexpr bool accepts(Shape) { return true; }
   static constexpr Shape output_shape(Shape in) { return in; }
 
@@ -30,6 +37,11 @@ struct BatchNorm {
     nn::Workspace unused;                            // for the gradient that nobody wants
     nn::Workspace normalised, gradient;              // of a backward pass with running statistics or penalties
     kernel::ColumnSums<> sums;
+    // Of one time step among several, and of all of them:
+    AlignedVector<double> own_mean, own_variance, pooled_mean, pooled_squares;
+    AlignedVector<float> variance, ratio, distance, own_gamma, own_beta;
+    std::size_t pooled_rows = 0;
+    bool mixed = true;  // what was pooled, into the running statistics
     bool trained = false;
   };
   Shape in;
@@ -65,8 +77,20 @@ struct BatchNorm {
                                 pass.threads);
       return;
     }
+    if (pass.statistics == nn::Statistics::gather) {
+      gather(x, rows, cache, pass);
+      cache.kernel.eval_forward(numbers(), x, y, rows, channels, running_mean.data(), running_var.data(), activation,
+                                pass.threads);
+      return;
+    }
     cache.mean.resize(channels);
     cache.inv_std.resize(channels);
+    if (pass.statistics == nn::Statistics::pooled) {
+      renormalise(x, rows, cache, pass.threads);
+      cache.kernel.eval_forward(renormalised(cache), x, y, rows, channels, cache.mean.data(), cache.variance.data(),
+                                activation, pass.threads);
+      return;
+    }
     // With momentum 1 from zero the kernel's running statistics are those of the batch.
     cache.batch_mean.assign(channels, 0.0f);
     cache.batch_variance.assign(channels, 0.0f);
@@ -81,12 +105,19 @@ struct BatchNorm {
     const std::size_t rows = samples * in.pixels();
     if (dx == nullptr) dx = cache.unused.get(rows * channels);
     if (!cache.trained) return backward_frozen(activation, x, dy, dx, rows, cache, pass.threads);
-    for (std::size_t c = 0; c < channels; ++c) {
+    const bool pooled = pass.statistics == nn::Statistics::pooled;
+    if (pooled) take_pooled(cache);
+    for (std::size_t c = 0; c < channels && !(pooled && cache.mixed); ++c) {
       running_mean[c] += momentum * (cache.batch_mean[c] - running_mean[c]);
       running_var[c] += momentum * (cache.batch_variance[c] - running_var[c]);
     }
-    return cache.kernel.backward(numbers(), x, dy, dx, rows, channels, cache.mean.data(), cache.inv_std.data(),
-                                 gamma_gradient.data(), beta_gradient.data(), activation, pass.threads);
+    cache.mixed = true;
+    const double parameter =
+        cache.kernel.backward(pooled ? renormalised(cache) : numbers(), x, dy, dx, rows, channels, cache.mean.data(),
+                              cache.inv_std.data(), gamma_gradient.data(), beta_gradient.data(), activation, pass.threads);
+    for (std::size_t c = 0; c < channels && pooled; ++c)
+      gamma_gradient[c] = cache.ratio[c] * gamma_gradient[c] + cache.distance[c] * beta_gradient[c];
+    return parameter;
   }
 
   template <class Visitor>
@@ -104,6 +135,50 @@ struct BatchNorm {
   }
 
 private:
+  void gather(const float* x, std::size_t rows, Cache& cache, const nn::Pass& pass) const {
+    const auto channels = static_cast<std::size_t>(in.channels);
+    if (pass.fresh) cache.pooled_rows = 0;
+    for (AlignedVector<double>* v : {&cache.own_mean, &cache.own_variance, &cache.pooled_mean, &cache.pooled_squares})
+      v->resize(channels);
+    cache.kernel.statistics(x, rows, channels, cache.own_mean.data(), cache.own_variance.data(), pass.threads);
+    const double n = static_cast<double>(rows), before = static_cast<double>(cache.pooled_rows);
+    for (std::size_t c = 0; c < channels && rows != 0; ++c) {
+      if (cache.pooled_rows == 0) cache.pooled_mean[c] = cache.pooled_squares[c] = 0;
+      const double apart = cache.own_mean[c] - cache.pooled_mean[c];
+      cache.pooled_mean[c] += apart * n / (n + before);
+      cache.pooled_squares[c] += cache.own_variance[c] * n + apart * apart * n * before / (n + before);
+    }
+    cache.pooled_rows += rows;
+    cache.mixed = false;
+  }
+  // (x - pooled mean) / pooled deviation = ratio (x - own mean) / own deviation + distance
+  void renormalise(const float* x, std::size_t rows, Cache& cache, int threads) const {
+    const auto channels = static_cast<std::size_t>(in.channels);
+    cache.kernel.statistics(x, rows, channels, cache.own_mean.data(), cache.own_variance.data(), threads);
+    for (AlignedVector<float>* v : {&cache.variance, &cache.ratio, &cache.distance, &cache.own_gamma, &cache.own_beta})
+      v->resize(channels);
+    const double n = static_cast<double>(std::max<std::size_t>(cache.pooled_rows, 1)), e = static_cast<double>(eps);
+    for (std::size_t c = 0; c < channels && rows != 0; ++c) {
+      const double pooled = 1 / std::sqrt(cache.pooled_squares[c] / n + e), own = std::sqrt(cache.own_variance[c] + e);
+      cache.mean[c] = static_cast<float>(cache.own_mean[c]);
+      cache.variance[c] = static_cast<float>(cache.own_variance[c]);
+      cache.inv_std[c] = static_cast<float>(1 / own);
+      cache.ratio[c] = static_cast<float>(own * pooled);
+      cache.distance[c] = static_cast<float>((cache.own_mean[c] - cache.pooled_mean[c]) * pooled);
+      cache.own_gamma[c] = gamma[c] * cache.ratio[c];
+      cache.own_beta[c] = beta[c] + gamma[c] * cache.distance[c];
+    }
+  }
+  [[nodiscard]] kernel::BatchNormParameters renormalised(const Cache& cache) const {
+    return {cache.own_gamma.data(), cache.own_beta.data(), eps};
+  }
+  void take_pooled(Cache& cache) const {
+    const double n = static_cast<double>(std::max<std::size_t>(cache.pooled_rows, 1));
+    cache.batch_mean.assign(cache.pooled_mean.begin(), cache.pooled_mean.end());
+    cache.batch_variance.resize(cache.batch_mean.size());
+    for (std::size_t c = 0; c < cache.batch_mean.size(); ++c)
+      cache.batch_variance[c] = static_cast<float>(cache.pooled_squares[c] / std::max(n - 1, 1.0));
+  }
   // dz = dy activation'(z); dbeta = sum dz, dgamma = sum dz xhat, dx = gamma / sqrt(running_var + eps) dz.
   template <class Function>
   double backward_frozen(const Function& activation, const float* x, const float* dy, float* dx, std::size_t rows,

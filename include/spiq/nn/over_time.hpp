@@ -33,7 +33,9 @@ struct LastStep {};
 
 /// How it learns. BPTT keeps all steps; `Truncated<W>` is BPTT whose gradients stay within windows of W steps, counted
 /// from step 0. SLTT (Meng et al., arXiv 2302.14311) passes no gradient from one step to an earlier one, runs each step
-/// again just before its backward pass, and needs the memory of one, whatever T. SLTT-K does so for K of the T steps,
+/// again just before its backward pass, and needs the memory of one, whatever T. Where it normalises batches, one more
+/// run before the others gathers statistics over all steps, so that training and evaluation normalise alike; the paper's
+/// are those of each step. SLTT-K does so for K of the T steps,
 /// drawn anew for every batch from the pass's generator; the gradient is the sum over these, not rescaled.
 struct Bptt {};
 template <int W>
@@ -97,8 +99,7 @@ struct TimeOptions<Truncated<W>, Rest...> : TimeOptions<Rest...> {
 
 /// `Body` (a `Seq`) at each of T time steps, its spiking layers carrying their state from step to step; in and out are
 /// values without time. The other layers of the body see T times as many samples, time first; batch statistics are taken
-/// over all of them. With `Sltt` and `SlttK` they are those of each step, while evaluation has one mean and variance for
-/// all: steps must be alike, so neurons keep little (in the paper 1 / 11 of the potential). What comes before the first
+/// over all of them. What comes before the first
 /// spiking layer is best left outside: there direct coding computes it once.
 ///
 /// Options, in any order: `Steps<T>` (4); `DirectInput` (default), `PoissonInput` or `FrameInput`; `MeanOverTime` (default)
@@ -139,6 +140,8 @@ struct OverTime {
     if (options::sltt) {
       const bool keeps = cache.each_step && pass.training();
       float* const all = cache.output.get(keeps ? times * out : out);
+      if (pools(pass))
+        for (std::size_t t = 0; t < times; ++t) step_forward(x, all, samples, t, cache, pass, nn::Statistics::gather);
       for (std::size_t t = 0; t < times; ++t) {
         float* const part = all + (keeps ? t * out : 0);
         step_forward(x, part, samples, t, cache, pass);
@@ -232,12 +235,21 @@ private:
     inner.window = options::window;
     return inner;
   }
+  /// Whether batch statistics are gathered over the steps before they are used.
+  [[nodiscard]] bool pools(const nn::Pass& pass) const {
+    bool normalises = false;
+    Body::for_each_layer(body, "", [&](const std::string&, const auto& layer) {
+      if constexpr (requires { layer.batch_statistics; }) normalises = true;
+    });
+    return options::sltt && pass.training() && steps > 1 && normalises;
+  }
   /// One step with the state of the step before; its pass.
-  nn::Pass step_forward(const float* x, float* y, std::size_t samples, std::size_t t, Cache& cache,
-                        const nn::Pass& pass) const {
+  nn::Pass step_forward(const float* x, float* y, std::size_t samples, std::size_t t, Cache& cache, const nn::Pass& pass,
+                        nn::Statistics statistics = nn::Statistics::pooled) const {
     nn::Pass inner = pass.at(0).at(t);
     inner.fresh = t == 0;
     inner.pack = pass.pack && t == 0;
+    inner.statistics = pools(pass) ? statistics : nn::Statistics::own;
     encode(x, cache.input.get(samples * step_shape(in).size()), samples, t, pass);
     body.forward(cache.input.data(), y, samples, cache.body, inner);
     return inner;

@@ -16,6 +16,13 @@ enum class Mode {
   train,     ///< batch statistics, dropout; keeps what the backward pass needs
 };
 
+/// Whose mean and variance BatchNorm takes in a training pass.
+enum class Statistics {
+  own,     ///< those of the pass
+  gather,  ///< the running ones; those of the pass are added to what was gathered, from nothing where `fresh`
+  pooled,  ///< those gathered; the first backward pass after gathering mixes them into the running ones
+};
+
 /// What quantised activations add to the loss while they train; each layer leaves its share in its `penalty`.
 struct Penalties {
   /// Times the spikes of an image in the bit-serial network (the ones among the binary digits of all levels), mean over
@@ -35,6 +42,7 @@ struct Pass {
   bool pack = true;   ///< weights may have changed since this cache saw them last
   int steps = 1;      ///< time steps that the samples hold, time first: sample t * batch + b
   bool fresh = true;  ///< false: neurons go on from the state that the last forward pass left in the cache
+  Statistics statistics = Statistics::own;
   Penalties penalties{};
   int window = 0;     ///< steps that a gradient passes, in windows counted from step 0; 0: all
   float spike_weight = 0;  ///< the backward pass is that of the loss plus this times the mean number of spikes of a sample
