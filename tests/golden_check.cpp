@@ -3,12 +3,7 @@
 // A DIR holds a `manifest.json` (one object with a list "cases"), or, for circuits, one JSON object per file, which
 // form the group `crossbar`. Prints a line per group and the sums; exits 0 only if nothing failed.
 #include "golden.hpp"
-#include "golden_container.hpp"
-#include "golden_hopfield.hpp"
-#include "golden_neuron.hpp"
-#include "golden_nnops.hpp"
-#include "golden_qcfs.hpp"
-#include "golden_spiking.hpp"
+#include "golden_check/groups.hpp"
 
 #include <spiq/io/npz.hpp>
 
@@ -34,12 +29,12 @@ using golden::Verdict;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-/// Groups that the library can run; a new one is a header and a line here.
+/// Groups that the library can run; a new one is a file of golden_check/ and a line here.
 const std::map<std::string, std::function<Result(const Case&)>>& registry() {
   static const std::map<std::string, std::function<Result(const Case&)>> groups{
-      {"container", golden::run_container},   {"delay", golden::run_delay},   {"encode", golden::run_encode},
-      {"hopfield", golden::run_hopfield},     {"neuron", golden::run_neuron}, {"nnops", golden::run_nnops},
-      {"plasticity", golden::run_plasticity}, {"qcfs", golden::run_qcfs},     {"surrogate", golden::run_surrogate},
+      {"container", golden::groups::container},   {"delay", golden::groups::delay},   {"encode", golden::groups::encode},
+      {"hopfield", golden::groups::hopfield},     {"neuron", golden::groups::neuron}, {"nnops", golden::groups::nnops},
+      {"plasticity", golden::groups::plasticity}, {"qcfs", golden::groups::qcfs},     {"surrogate", golden::groups::surrogate},
   };
   return groups;
 }
