@@ -7,6 +7,7 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/sparse/dual_sparse.hpp>
+#include <spiq/sparse/dual_sparse_vector.hpp>
 
 #if defined(SPIQ_BENCH_OPENBLAS)
 #include <cblas.h>
@@ -19,6 +20,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -118,6 +120,46 @@ bench::Case ours(const Layer& l) {
               }};
 }
 
+#if defined(SPIQ_BENCH_EIGEN)
+bench::Case eigen(const Layer& l) {
+  auto p = std::make_shared<Problem>(l);
+  const auto rows = static_cast<Eigen::Index>(l.outputs), inner = static_cast<Eigen::Index>(l.inputs);
+  const auto columns = static_cast<Eigen::Index>(l.positions * steps);
+  std::vector<Eigen::Triplet<float>> entries;
+  for (Eigen::Index n = 0; n < rows; ++n)
+    for (Eigen::Index k = 0; k < inner; ++k)
+      if (const auto w = p->weights[static_cast<std::size_t>(n * inner + k)]; w != 0)
+        entries.emplace_back(static_cast<int>(n), static_cast<int>(k), static_cast<float>(w));
+  using Dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  auto w = std::make_shared<Eigen::SparseMatrix<float, Eigen::RowMajor>>(rows, inner);
+  w->setFromTriplets(entries.begin(), entries.end());
+  const auto expanded = p->expanded(false);
+  auto x = std::make_shared<Dense>(Eigen::Map<const Dense>(expanded.data(), inner, columns));
+  auto y = std::make_shared<Dense>(rows, columns);
+  return bench::Case{.run = [=] { y->noalias() = *w * *x; },
+                     .error = [=] {
+                       return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
+                         return (*y)(static_cast<Eigen::Index>(o), static_cast<Eigen::Index>(m * steps + t));
+                       });
+                     }};
+}
+#endif
+
+// Fully connected layers at batch 1, as fully connected layers of VGG-16 and larger; ratios of V-L8, 98 % of weights gone.
+constexpr Layer linear[] = {{"512x4608", 1, 4608, 512, 0.98, 0.765, 0.881}, {"4096x4096", 1, 4096, 4096, 0.98, 0.765, 0.881}};
+
+bench::Case vector(const Layer& l) {
+  auto p = std::make_shared<Problem>(l);
+  const std::vector<float> w(p->weights.begin(), p->weights.end());
+  auto product =
+      std::make_shared<spiq::DualSparseVector<float>>(spiq::ColumnSparse<float>::pack(l.outputs, l.inputs, w));
+  p->dense.resize(l.outputs * steps);
+  return {.run = [=] { product->run(p->x, std::span(p->dense)); },
+          .error = [=] {
+            return p->error([&](std::size_t n, std::size_t, std::size_t t) { return p->dense[n * steps + t]; });
+          }};
+}
+
 SPIQ_BENCH(dual_sparse) {
   for (const Layer& l : layers) {
     bench::Row base{.kernel = "ftp", .shape = l.name};
@@ -164,28 +206,44 @@ SPIQ_BENCH(dual_sparse) {
       });
 #endif
 #if defined(SPIQ_BENCH_EIGEN)
-    add("eigen_sparse", true, [=] {
+    add("eigen_sparse", true, [=] { return eigen(l); });
+#endif
+  }
+  for (const Layer& l : linear) {
+    bench::Row base{.kernel = "ftp_fc", .shape = l.name + std::string("-T4")};
+    // Of the weights of inputs that are not silent, the sums that they are added to: read and written.
+    base.bytes = (1 - l.weight_sparsity) * (1 - l.silent) * static_cast<double>(l.outputs * l.inputs * steps) * 8;
+    base.working_set = static_cast<double>(l.outputs * steps) * 4;
+    const auto add = [&](const char* name, auto prepare) {
+      bench::Row row = base;
+      row.implementation = name;
+      row.exact = true;
+      row.prepare = prepare;
+      suite.add(std::move(row));
+    };
+    add("spiq_f32", [=] { return vector(l); });
+#if defined(SPIQ_BENCH_OPENBLAS)
+    add("sgemv_per_step", [=] {
+      openblas_set_num_threads(1);
       auto p = std::make_shared<Problem>(l);
-      const auto rows = static_cast<Eigen::Index>(l.outputs), inner = static_cast<Eigen::Index>(l.inputs);
-      const auto columns = static_cast<Eigen::Index>(l.positions * steps);
-      std::vector<Eigen::Triplet<float>> entries;
-      for (Eigen::Index n = 0; n < rows; ++n)
-        for (Eigen::Index k = 0; k < inner; ++k)
-          if (const auto w = p->weights[static_cast<std::size_t>(n * inner + k)]; w != 0)
-            entries.emplace_back(static_cast<int>(n), static_cast<int>(k), static_cast<float>(w));
-      using Dense = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-      auto w = std::make_shared<Eigen::SparseMatrix<float, Eigen::RowMajor>>(rows, inner);
-      w->setFromTriplets(entries.begin(), entries.end());
-      const auto expanded = p->expanded(false);
-      auto x = std::make_shared<Dense>(Eigen::Map<const Dense>(expanded.data(), inner, columns));
-      auto y = std::make_shared<Dense>(rows, columns);
-      return bench::Case{.run = [=] { y->noalias() = *w * *x; },
+      auto w = std::make_shared<std::vector<float>>(p->weights.begin(), p->weights.end());
+      auto x = std::make_shared<std::vector<float>>(p->expanded(true));
+      const auto n = static_cast<blasint>(l.outputs), k = static_cast<blasint>(l.inputs);
+      return bench::Case{.run =
+                             [=] {
+                               for (std::size_t t = 0; t < steps; ++t)
+                                 cblas_sgemv(CblasRowMajor, CblasNoTrans, n, k, 1.0f, w->data(), k,
+                                             x->data() + t * l.inputs, 1, 0.0f, p->dense.data() + t * l.outputs, 1);
+                             },
                          .error = [=] {
-                           return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
-                             return (*y)(static_cast<Eigen::Index>(o), static_cast<Eigen::Index>(m * steps + t));
+                           return p->error([&](std::size_t o, std::size_t, std::size_t t) {
+                             return p->dense[t * l.outputs + o];
                            });
                          }};
     });
+#endif
+#if defined(SPIQ_BENCH_EIGEN)
+    add("eigen_sparse", [=] { return eigen(l); });
 #endif
   }
 }

@@ -4,6 +4,7 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/sparse/dual_sparse.hpp>
+#include <spiq/sparse/dual_sparse_vector.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -130,7 +131,7 @@ TEST_CASE("sparse weights come back as they went in", "[sparse]") {
   std::vector<std::int8_t> far_back(wide.size());
   far.unpack(far_back);
   CHECK(far_back == wide);
-  CHECK(far.input(1) == 65536);
+  CHECK(far.place(1) == 65536);
   CHECK_THROWS_AS(RowSparse<float>::pack(7, 30, w), Error);
   std::vector<float> infinite{1, std::numeric_limits<float>::infinity()};
   CHECK_THROWS_AS(RowSparse<float>::pack(1, 2, infinite), Error);
@@ -151,6 +152,45 @@ TEMPLATE_LIST_TEST_CASE("dual-sparse sums equal those of plain loops, every bit"
   check_product<std::int16_t, 8, Arch>(9, 70, 6, 0.5, 0.5, 32767);
   check_product<std::int16_t, 32, Arch>(3, 65, 6, 1.0, 1.0, 900);
   check_product<std::int8_t, 33, Arch>(3, 65, 2, 0.0, 0.5);
+}
+
+template <class V, int T, class Arch>
+static void check_vector(std::size_t inputs, std::size_t outputs, double weights, double spikes) {
+  INFO("K " << inputs << " N " << outputs << " T " << T << " " << Arch::name);
+  const Rng rng(inputs * 10 + outputs + T);
+  const auto w = random_weights<V>(outputs * inputs, weights, rng.split(0));
+  const auto s = random_spikes(inputs * T, spikes, rng.split(1));
+  using Product = DualSparseVector<V, Arch>;
+  const Product product(ColumnSparse<V>::pack(outputs, inputs, w));
+  std::vector<V> back(w.size());
+  product.weights().unpack(back);
+  CHECK(back == w);
+  constexpr std::size_t slot = SpikeWords<T>::slot;
+  std::vector<typename Product::sum> sums(outputs * slot, 77);
+  product.run(SpikeWords<T>::pack(1, inputs, s), sums);
+  std::size_t wrong = 0;
+  for (std::size_t n = 0; n < outputs; ++n)
+    for (std::size_t t = 0; t < slot; ++t) {
+      typename Product::sum expected = 0;
+      for (std::size_t k = 0; k < inputs && t < T; ++k)
+        if (s[k * T + t] != 0) expected += static_cast<typename Product::sum>(w[n * inputs + k]);
+      wrong += sums[n * slot + t] != expected;
+    }
+  CHECK(wrong == 0);
+}
+TEMPLATE_LIST_TEST_CASE("dual-sparse sums of one sample equal those of plain loops, every bit", "[sparse]",
+                        spiq_test::Backends) {
+  using Arch = TestType;
+  check_vector<float, 4, Arch>(70, 33, 0.2, 0.3);
+  check_vector<float, 1, Arch>(70, 33, 0.2, 0.3);
+  check_vector<float, 2, Arch>(70, 33, 0.9, 0.9);
+  check_vector<float, 3, Arch>(70, 5, 0.2, 0.1);
+  check_vector<float, 8, Arch>(50, 7, 0.2, 0.3);
+  check_vector<float, 16, Arch>(50, 7, 0.2, 0.05);
+  check_vector<float, 64, Arch>(50, 7, 0.2, 0.05);
+  check_vector<float, 4, Arch>(0, 7, 0.2, 0.05);
+  check_vector<std::int8_t, 4, Arch>(70, 33, 0.5, 0.5);
+  check_vector<std::int16_t, 32, Arch>(70, 3, 0.5, 0.5);
 }
 
 TEMPLATE_LIST_TEST_CASE("int16 sums are emptied at the very edge", "[sparse]", spiq_test::Backends) {

@@ -100,6 +100,34 @@ SPIQ_INLINE vec<float, Arch> sum_all(vec<float, Arch> a) {
   return detail::butterfly(a, [](auto u, auto v) SPIQ_LAMBDA_INLINE { return u + v; });
 }
 
+namespace detail {
+template <class Arch>
+struct narrower {
+  using type = scalar;
+};
+#if defined(SPIQ_SIMD_AVX2)
+template <>
+struct narrower<avx2> {
+  using type = sse2;
+};
+#endif
+#if defined(SPIQ_SIMD_AVX512)
+template <>
+struct narrower<avx512> {
+  using type = avx2;
+};
+#endif
+template <class Arch, int Lanes>
+struct of_lanes : std::conditional_t<(traits<Arch>::width <= Lanes), std::type_identity<Arch>,
+                                     of_lanes<typename narrower<Arch>::type, Lanes>> {};
+template <int Lanes>
+struct of_lanes<scalar, Lanes> : std::type_identity<scalar> {};
+}  // namespace detail
+
+/// The widest architecture up to `Arch` whose vectors have at most `Lanes` lanes of 32 bits.
+template <class Arch, int Lanes>
+using at_most = typename detail::of_lanes<Arch, Lanes>::type;
+
 }  // namespace simd
 
 SPIQ_END_NAMESPACE

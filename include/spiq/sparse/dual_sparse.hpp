@@ -4,7 +4,7 @@
 
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/word_sums.hpp>
-#include <spiq/sparse/row_sparse.hpp>
+#include <spiq/sparse/weights.hpp>
 #include <spiq/sparse/spike_words.hpp>
 
 #include <algorithm>
@@ -73,7 +73,7 @@ public:
   template <int T, class Sink>
   void run(const SpikeWords<T>& x, std::size_t first, std::size_t last, Sink&& sink, Scratch& scratch) const noexcept {
     SPIQ_ASSERT(x.inputs() == weights_.inputs() && first <= last && last <= x.tiles());
-    weights_.with_indices([&](auto indices) {
+    weights_.with_places([&](auto inputs) {
       for (std::size_t tile = first; tile < last; ++tile) {
         const Form* forms = nullptr;
         if constexpr (reads_words) {
@@ -83,7 +83,7 @@ public:
           for (std::size_t k = 0; k < words.size(); ++k) Sums::expand(words[k], scratch.forms.data() + k * Sums::stored);
           forms = scratch.forms.data();
         }
-        for (std::size_t n = 0; n < weights_.outputs(); ++n) row(indices.data(), forms, n, tile, sink);
+        for (std::size_t n = 0; n < weights_.outputs(); ++n) row(inputs.data(), forms, n, tile, sink);
       }
     });
   }
@@ -92,31 +92,31 @@ private:
   static constexpr bool reads_words = std::is_same_v<Form, std::uint64_t>;
 
   template <class Index, class Sink>
-  SPIQ_INLINE void row(const Index* indices, const Form* forms, std::size_t n, std::size_t tile, Sink& sink) const noexcept {
+  SPIQ_INLINE void row(const Index* inputs, const Form* forms, std::size_t n, std::size_t tile, Sink& sink) const noexcept {
     alignas(64) Summand sums[64];
     const std::size_t begin = weights_.begin(n), end = weights_.end(n);
     if constexpr (exact) {
       if (limits_[n] < end - begin) {
         alignas(64) std::int32_t wide[64] = {};
         for (std::size_t from = begin; from < end; from += limits_[n]) {
-          part(indices, forms, from, std::min(end, from + limits_[n]), sums);
+          part(inputs, forms, from, std::min(end, from + limits_[n]), sums);
           for (std::size_t i = 0; i < 64; ++i) wide[i] += sums[i];
         }
         sink(static_cast<const std::int32_t*>(wide), n, tile);
         return;
       }
     }
-    part(indices, forms, begin, end, sums);
+    part(inputs, forms, begin, end, sums);
     sink(static_cast<const Summand*>(sums), n, tile);
   }
   template <class Index>
-  SPIQ_INLINE void part(const Index* indices, const Form* forms, std::size_t begin, std::size_t end,
+  SPIQ_INLINE void part(const Index* inputs, const Form* forms, std::size_t begin, std::size_t end,
                         Summand* to) const noexcept {
     const V* const values = weights_.values().data();
     for (std::size_t lane = 0; lane < 64; lane += Sums::lanes) {
       Sums sums;
       for (std::size_t j = begin; j < end; ++j)
-        sums.add(static_cast<Summand>(values[j]), forms + std::size_t{indices[j]} * Sums::stored, lane);
+        sums.add(static_cast<Summand>(values[j]), forms + std::size_t{inputs[j]} * Sums::stored, lane);
       sums.store(to + lane);
     }
   }
