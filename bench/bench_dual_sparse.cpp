@@ -1,8 +1,8 @@
 // Sparse weights times sparse spikes, layers of networks that LoAS pruned (arXiv 2407.14073, table II), four steps.
 // Baselines: the dense product once a step, which is what sequential steps cost, and one dense product over all steps,
 // which is what a careful user writes; Eigen's sparse product over all steps. They read spikes that were expanded to
-// floats beforehand. Operations are the additions of nonzero weights to all lanes, counted as multiply-adds are: the bound
-// is one vector addition wherever the machine could issue a multiply-add.
+// floats beforehand. Operations are the additions of nonzero weights to all lanes, counted as multiply-adds are: the
+// bound is one vector addition wherever the machine could issue a multiply-add.
 #include "harness.hpp"
 
 #include <spiq/core/random.hpp>
@@ -137,16 +137,19 @@ bench::Case eigen(const Layer& l) {
   auto x = std::make_shared<Dense>(Eigen::Map<const Dense>(expanded.data(), inner, columns));
   auto y = std::make_shared<Dense>(rows, columns);
   return bench::Case{.run = [=] { y->noalias() = *w * *x; },
-                     .error = [=] {
-                       return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
-                         return (*y)(static_cast<Eigen::Index>(o), static_cast<Eigen::Index>(m * steps + t));
-                       });
-                     }};
+                     .error =
+                         [=] {
+                           return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
+                             return (*y)(static_cast<Eigen::Index>(o), static_cast<Eigen::Index>(m * steps + t));
+                           });
+                         }};
 }
 #endif
 
-// Fully connected layers at batch 1, as fully connected layers of VGG-16 and larger; ratios of V-L8, 98 % of weights gone.
-constexpr Layer linear[] = {{"512x4608", 1, 4608, 512, 0.98, 0.765, 0.881}, {"4096x4096", 1, 4096, 4096, 0.98, 0.765, 0.881}};
+// Fully connected layers at batch 1, as fully connected layers of VGG-16 and larger; ratios of V-L8, 98 % of weights
+// gone.
+constexpr Layer linear[] = {{"512x4608", 1, 4608, 512, 0.98, 0.765, 0.881},
+                            {"4096x4096", 1, 4096, 4096, 0.98, 0.765, 0.881}};
 
 bench::Case vector(const Layer& l) {
   auto p = std::make_shared<Problem>(l);
@@ -154,10 +157,10 @@ bench::Case vector(const Layer& l) {
   auto product =
       std::make_shared<spiq::DualSparseVector<float>>(spiq::ColumnSparse<float>::pack(l.outputs, l.inputs, w));
   p->dense.resize(l.outputs * steps);
-  return {.run = [=] { product->run(p->x, std::span(p->dense)); },
-          .error = [=] {
-            return p->error([&](std::size_t n, std::size_t, std::size_t t) { return p->dense[n * steps + t]; });
-          }};
+  return {
+      .run = [=] { product->run(p->x, std::span(p->dense)); },
+      .error =
+          [=] { return p->error([&](std::size_t n, std::size_t, std::size_t t) { return p->dense[n * steps + t]; }); }};
 }
 
 SPIQ_BENCH(dual_sparse) {
@@ -189,20 +192,20 @@ SPIQ_BENCH(dual_sparse) {
         const auto n = static_cast<blasint>(l.outputs), k = static_cast<blasint>(l.inputs);
         const auto columns = static_cast<blasint>(each ? l.positions : l.positions * steps);
         const std::size_t of_step = l.outputs * l.positions;
-        return bench::Case{.run =
-                               [=] {
-                                 for (std::size_t t = 0; t < (each ? steps : 1); ++t)
-                                   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, columns, k, 1.0f, w->data(), k,
-                                               x->data() + t * l.inputs * l.positions, columns, 0.0f,
-                                               p->dense.data() + t * of_step, columns);
-                               },
-                           .error =
-                               [=] {
-                                 return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
-                                   return p->dense[each ? t * of_step + o * l.positions + m
-                                                        : (o * l.positions + m) * steps + t];
-                                 });
-                               }};
+        return bench::Case{
+            .run =
+                [=] {
+                  for (std::size_t t = 0; t < (each ? steps : 1); ++t)
+                    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, columns, k, 1.0f, w->data(), k,
+                                x->data() + t * l.inputs * l.positions, columns, 0.0f, p->dense.data() + t * of_step,
+                                columns);
+                },
+            .error =
+                [=] {
+                  return p->error([&](std::size_t o, std::size_t m, std::size_t t) {
+                    return p->dense[each ? t * of_step + o * l.positions + m : (o * l.positions + m) * steps + t];
+                  });
+                }};
       });
 #endif
 #if defined(SPIQ_BENCH_EIGEN)
@@ -229,17 +232,17 @@ SPIQ_BENCH(dual_sparse) {
       auto w = std::make_shared<std::vector<float>>(p->weights.begin(), p->weights.end());
       auto x = std::make_shared<std::vector<float>>(p->expanded(true));
       const auto n = static_cast<blasint>(l.outputs), k = static_cast<blasint>(l.inputs);
-      return bench::Case{.run =
-                             [=] {
-                               for (std::size_t t = 0; t < steps; ++t)
-                                 cblas_sgemv(CblasRowMajor, CblasNoTrans, n, k, 1.0f, w->data(), k,
-                                             x->data() + t * l.inputs, 1, 0.0f, p->dense.data() + t * l.outputs, 1);
-                             },
-                         .error = [=] {
-                           return p->error([&](std::size_t o, std::size_t, std::size_t t) {
-                             return p->dense[t * l.outputs + o];
-                           });
-                         }};
+      return bench::Case{
+          .run =
+              [=] {
+                for (std::size_t t = 0; t < steps; ++t)
+                  cblas_sgemv(CblasRowMajor, CblasNoTrans, n, k, 1.0f, w->data(), k, x->data() + t * l.inputs, 1, 0.0f,
+                              p->dense.data() + t * l.outputs, 1);
+              },
+          .error =
+              [=] {
+                return p->error([&](std::size_t o, std::size_t, std::size_t t) { return p->dense[t * l.outputs + o]; });
+              }};
     });
 #endif
 #if defined(SPIQ_BENCH_EIGEN)

@@ -34,7 +34,8 @@ std::vector<std::uint8_t> random_spikes(std::size_t n, double density, Rng rng) 
 }
 
 template <class V, int T, class Arch>
-void check_product(std::size_t positions, std::size_t inputs, std::size_t outputs, double weights, double spikes, int largest = 127) {
+void check_product(std::size_t positions, std::size_t inputs, std::size_t outputs, double weights, double spikes,
+                   int largest = 127) {
   INFO("M " << positions << " K " << inputs << " N " << outputs << " T " << T << " " << Arch::name);
   const Rng rng(positions * 1000 + inputs * 10 + outputs + T);
   const auto w = random_weights<V>(outputs * inputs, weights, rng.split(0), largest);
@@ -121,7 +122,8 @@ TEST_CASE("sparse weights come back as they went in", "[sparse]") {
   std::vector<float> back(w.size(), 9.0f);
   packed.unpack(back);
   CHECK(back == w);
-  CHECK(packed.nonzeros() == static_cast<std::size_t>(std::count_if(w.begin(), w.end(), [](float v) { return v != 0; })));
+  CHECK(packed.nonzeros() ==
+        static_cast<std::size_t>(std::count_if(w.begin(), w.end(), [](float v) { return v != 0; })));
   // Indices above 65535.
   std::vector<std::int8_t> wide(2 * 65537);
   wide[65535] = 3;
@@ -203,7 +205,8 @@ TEMPLATE_LIST_TEST_CASE("int16 sums are emptied at the very edge", "[sparse]", s
       const auto x = SpikeWords<4>::pack(16, inputs, std::vector<std::uint8_t>(16 * inputs * 4, 1));
       auto scratch = product.scratch();
       std::vector<std::int64_t> sums;
-      product.run(x, 0, 1, [&](const auto* s, std::size_t, std::size_t) { sums.assign(s, s + 64); }, scratch);
+      product.run(
+          x, 0, 1, [&](const auto* s, std::size_t, std::size_t) { sums.assign(s, s + 64); }, scratch);
       CHECK(sums == std::vector<std::int64_t>(64, std::int64_t{v} * static_cast<std::int64_t>(inputs)));
     }
   }
@@ -221,9 +224,12 @@ TEST_CASE("permuted steps give permuted sums; spikes at all steps the sums of th
   const auto sums = [&](const std::vector<std::uint8_t>& spikes) {
     std::vector<std::int64_t> all(outputs * 64);
     auto scratch = product.scratch();
-    product.run(SpikeWords<4>::pack(positions, inputs, spikes), 0, 1,
-                [&](const auto* v, std::size_t n, std::size_t) { std::copy_n(v, 64, all.begin() + static_cast<std::ptrdiff_t>(n * 64)); },
-                scratch);
+    product.run(
+        SpikeWords<4>::pack(positions, inputs, spikes), 0, 1,
+        [&](const auto* v, std::size_t n, std::size_t) {
+          std::copy_n(v, 64, all.begin() + static_cast<std::ptrdiff_t>(n * 64));
+        },
+        scratch);
     return all;
   };
   const auto plain = sums(s), other = sums(turned), full = sums(std::vector<std::uint8_t>(s.size(), 1));

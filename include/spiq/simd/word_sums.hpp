@@ -47,7 +47,8 @@ SPIQ_INLINE narrow<std::int16_t, avx2> wrapping_sum(narrow<std::int16_t, avx2> a
 #endif
 #if defined(SPIQ_SIMD_NEON64)
 SPIQ_INLINE narrow<std::int16_t, neon64> where(const narrow<std::int16_t, neon64>& a, const std::int16_t* lanes) {
-  return narrow<std::int16_t, neon64>::each([&](std::size_t i) { return static_cast<std::int16_t>(a.v[i] & lanes[i]); });
+  return narrow<std::int16_t, neon64>::each(
+      [&](std::size_t i) { return static_cast<std::int16_t>(a.v[i] & lanes[i]); });
 }
 SPIQ_INLINE narrow<std::int16_t, neon64> wrapping_sum(const narrow<std::int16_t, neon64>& a,
                                                       const narrow<std::int16_t, neon64>& b) {
@@ -56,9 +57,9 @@ SPIQ_INLINE narrow<std::int16_t, neon64> wrapping_sum(const narrow<std::int16_t,
 #endif
 }  // namespace detail
 
-/// Accumulators, in registers, of `lanes` of a word's 64 lanes (`lanes` divides 64). An architecture keeps a word in the
-/// form under which it adds fastest: `stored` values of type `form`, written by `expand`. Sums of integers wrap around,
-/// those of floats have the order of the additions; a lane whose bit is not set keeps its bits.
+/// Accumulators, in registers, of `lanes` of a word's 64 lanes (`lanes` divides 64). An architecture keeps a word in
+/// the form under which it adds fastest: `stored` values of type `form`, written by `expand`. Sums of integers wrap
+/// around, those of floats have the order of the additions; a lane whose bit is not set keeps its bits.
 ///
 /// Here, for architectures without masks: all ones or zero in every lane.
 template <word_summand T, class Arch>

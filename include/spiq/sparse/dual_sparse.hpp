@@ -4,8 +4,8 @@
 
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/word_sums.hpp>
-#include <spiq/sparse/weights.hpp>
 #include <spiq/sparse/spike_words.hpp>
+#include <spiq/sparse/weights.hpp>
 
 #include <algorithm>
 #include <array>
@@ -18,9 +18,10 @@
 
 SPIQ_BEGIN_NAMESPACE
 
-/// sum over k of weight[n, k] spike[position, k, step], for all steps at once: the fully temporal-parallel product of LoAS
-/// (Yin et al., arXiv 2407.14073), output-stationary. Every nonzero weight is added under the word of its input, 64 lanes
-/// of positions and steps together, so time does not depend on the density of spikes; silent words cost as much as others.
+/// sum over k of weight[n, k] spike[position, k, step], for all steps at once: the fully temporal-parallel product of
+/// LoAS (Yin et al., arXiv 2407.14073), output-stationary. Every nonzero weight is added under the word of its input,
+/// 64 lanes of positions and steps together, so time does not depend on the density of spikes; silent words cost as
+/// much as others.
 ///
 /// float weights: sums in f32, in the order of the inputs, equal in every bit on all architectures. Integer weights:
 /// exact; sums are int16 for as long as no subset of a row can leave that range, which its positive and its negative
@@ -49,17 +50,17 @@ public:
           largest = std::max(largest, std::abs(v));
         }
         const bool proved = up <= 32767 && down >= -32768;
-        limits_.push_back(proved ? std::numeric_limits<std::size_t>::max() : static_cast<std::size_t>(std::max(1, 32767 / largest)));
+        limits_.push_back(proved ? std::numeric_limits<std::size_t>::max()
+                                 : static_cast<std::size_t>(std::max(1, 32767 / largest)));
       }
     }
   }
   [[nodiscard]] const RowSparse<V>& weights() const { return weights_; }
   [[nodiscard]] std::size_t bytes() const { return weights_.bytes() + limits_.size() * sizeof(std::size_t); }
   /// Outputs whose sums int16 holds, whatever spikes. Integer weights only.
-  [[nodiscard]] std::size_t narrow_outputs() const
-    requires exact
-  {
-    return static_cast<std::size_t>(std::count(limits_.begin(), limits_.end(), std::numeric_limits<std::size_t>::max()));
+  [[nodiscard]] std::size_t narrow_outputs() const requires exact {
+    return static_cast<std::size_t>(
+        std::count(limits_.begin(), limits_.end(), std::numeric_limits<std::size_t>::max()));
   }
   [[nodiscard]] Scratch scratch() const {
     Scratch s;
@@ -67,9 +68,9 @@ public:
     return s;
   }
 
-  /// Tiles [first, last) of x, which must have as many inputs as the weights: sink(sums, output, tile) with the 64 sums of a
-  /// tile's lanes, as const float*, or as const int16_t* or const int32_t*; outputs in ascending order for each tile. Lanes
-  /// without a position or step hold 0. `sink` must not throw.
+  /// Tiles [first, last) of x, which must have as many inputs as the weights: sink(sums, output, tile) with the 64 sums
+  /// of a tile's lanes, as const float*, or as const int16_t* or const int32_t*; outputs in ascending order for each
+  /// tile. Lanes without a position or step hold 0. `sink` must not throw.
   template <int T, class Sink>
   void run(const SpikeWords<T>& x, std::size_t first, std::size_t last, Sink&& sink, Scratch& scratch) const noexcept {
     SPIQ_ASSERT(x.inputs() == weights_.inputs() && first <= last && last <= x.tiles());
@@ -80,7 +81,8 @@ public:
           forms = x.tile(tile).data();
         } else {
           const auto words = x.tile(tile);
-          for (std::size_t k = 0; k < words.size(); ++k) Sums::expand(words[k], scratch.forms.data() + k * Sums::stored);
+          for (std::size_t k = 0; k < words.size(); ++k)
+            Sums::expand(words[k], scratch.forms.data() + k * Sums::stored);
           forms = scratch.forms.data();
         }
         for (std::size_t n = 0; n < weights_.outputs(); ++n) row(inputs.data(), forms, n, tile, sink);
@@ -92,7 +94,8 @@ private:
   static constexpr bool reads_words = std::is_same_v<Form, std::uint64_t>;
 
   template <class Index, class Sink>
-  SPIQ_INLINE void row(const Index* inputs, const Form* forms, std::size_t n, std::size_t tile, Sink& sink) const noexcept {
+  SPIQ_INLINE void row(const Index* inputs, const Form* forms, std::size_t n, std::size_t tile,
+                       Sink& sink) const noexcept {
     alignas(64) Summand sums[64];
     const std::size_t begin = weights_.begin(n), end = weights_.end(n);
     if constexpr (exact) {

@@ -16,9 +16,10 @@
 SPIQ_BEGIN_NAMESPACE
 
 /// Spikes of K inputs at M positions over T steps, as 64-lane words: the word of a tile and an input has in bit
-/// p * slot + t whether the input spiked at step t at the tile's position p, with slot = T rounded up to a power of two and
-/// 64 / slot positions in a tile. Memory is [tile][input]. Spare bits (T no power of two, positions beyond M) are zero.
-/// The fully temporal-parallel form of LoAS (Yin et al., arXiv 2407.14073): a word is read once for all its steps.
+/// p * slot + t whether the input spiked at step t at the tile's position p, with slot = T rounded up to a power of two
+/// and 64 / slot positions in a tile. Memory is [tile][input]. Spare bits (T no power of two, positions beyond M) are
+/// zero. The fully temporal-parallel form of LoAS (Yin et al., arXiv 2407.14073): a word is read once for all its
+/// steps.
 template <int T>
 class SpikeWords {
   static_assert(T >= 1 && T <= 64, "spiq: SpikeWords<T> holds 1 to 64 time steps");
@@ -31,15 +32,16 @@ public:
   SpikeWords() = default;
   /// All silent.
   SpikeWords(std::size_t positions, std::size_t inputs)
-      : positions_(positions), inputs_(inputs),
-        words_((positions + tile_positions - 1) / tile_positions * inputs) {}
+      : positions_(positions), inputs_(inputs), words_((positions + tile_positions - 1) / tile_positions * inputs) {}
 
   [[nodiscard]] std::size_t positions() const { return positions_; }
   [[nodiscard]] std::size_t inputs() const { return inputs_; }
   [[nodiscard]] std::size_t tiles() const { return (positions_ + tile_positions - 1) / tile_positions; }
   [[nodiscard]] std::size_t bytes() const { return words_.size() * sizeof(std::uint64_t); }
   /// The words of a tile, one per input.
-  [[nodiscard]] std::span<const std::uint64_t> tile(std::size_t i) const { return {words_.data() + i * inputs_, inputs_}; }
+  [[nodiscard]] std::span<const std::uint64_t> tile(std::size_t i) const {
+    return {words_.data() + i * inputs_, inputs_};
+  }
 
   /// Bit t: whether `input` spiked at step t at `position`.
   [[nodiscard]] std::uint64_t at(std::size_t position, std::size_t input) const {
@@ -48,8 +50,8 @@ public:
   /// Throws where a bit beyond T is set, or beyond the positions or inputs.
   void set(std::size_t position, std::size_t input, std::uint64_t spikes) {
     if (position >= positions_ || input >= inputs_)
-      SPIQ_THROW("spike words", "a position below " + std::to_string(positions_) + " and an input below " +
-                                    std::to_string(inputs_),
+      SPIQ_THROW("spike words",
+                 "a position below " + std::to_string(positions_) + " and an input below " + std::to_string(inputs_),
                  std::to_string(position) + ", " + std::to_string(input));
     if ((spikes & ~all_steps) != 0)
       SPIQ_THROW("spike words", "bits of " + std::to_string(steps) + " steps", std::to_string(spikes));
@@ -65,8 +67,7 @@ public:
     const std::uint8_t* s = spikes.data();
     for (std::size_t p = 0; p < positions; ++p)
       for (std::size_t k = 0; k < inputs; ++k)
-        for (std::size_t t = 0; t < steps; ++t)
-          w.words_[w.word(p, k)] |= std::uint64_t{*s++ != 0} << (w.shift(p) + t);
+        for (std::size_t t = 0; t < steps; ++t) w.words_[w.word(p, k)] |= std::uint64_t{*s++ != 0} << (w.shift(p) + t);
     return w;
   }
   void unpack(std::span<std::uint8_t> spikes) const {

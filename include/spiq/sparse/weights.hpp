@@ -21,8 +21,8 @@ SPIQ_BEGIN_NAMESPACE
 template <class V>
 concept SparseValue = std::same_as<V, float> || std::same_as<V, std::int16_t> || std::same_as<V, std::int8_t>;
 
-/// The nonzeros of a matrix, line by line: in each, ascending places and their values. Places take 16 bits where they fit,
-/// else 32. What row-sparse and column-sparse weights share.
+/// The nonzeros of a matrix, line by line: in each, ascending places and their values. Places take 16 bits where they
+/// fit, else 32. What row-sparse and column-sparse weights share.
 template <SparseValue V>
 class SparseLines {
 public:
@@ -111,8 +111,8 @@ private:
   std::size_t outputs_ = 0, inputs_ = 0;
 };
 
-/// The nonzero weights of N outputs over K inputs by output (compressed sparse rows): for products that keep an output's
-/// sums in registers.
+/// The nonzero weights of N outputs over K inputs by output (compressed sparse rows): for products that keep an
+/// output's sums in registers.
 template <SparseValue V>
 using RowSparse = SparseMatrix<V, true>;
 /// By input (compressed sparse columns): for products that visit only the inputs that are not silent.
