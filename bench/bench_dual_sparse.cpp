@@ -7,6 +7,7 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/sparse/dual_sparse.hpp>
+#include <spiq/sparse/dual_sparse_list.hpp>
 #include <spiq/sparse/dual_sparse_vector.hpp>
 
 #if defined(SPIQ_BENCH_OPENBLAS)
@@ -163,7 +164,88 @@ bench::Case vector(const Layer& l) {
           [=] { return p->error([&](std::size_t n, std::size_t, std::size_t t) { return p->dense[n * steps + t]; }); }};
 }
 
+// Many steps: walked by words, and by lists of what is not silent. Inputs spike at a share of the positions, `spoken`.
+template <int Steps>
+struct Long {
+  Long(std::size_t positions, double spoken) : x(positions, 2304) {
+    spiq::Rng rng(13);
+    std::vector<std::int16_t> dense(256 * 2304);
+    for (auto& w : dense)
+      if (rng.uniform() < 0.02f) w = static_cast<std::int16_t>(1 + rng.below(127));
+    weights = spiq::RowSparse<std::int16_t>::pack(256, 2304, dense);
+    for (std::size_t m = 0; m < positions; ++m)
+      for (std::size_t k = 0; k < 2304; ++k)
+        if (rng.uniform() < static_cast<float>(spoken))
+          for (std::uint64_t spikes = 0; spikes == 0; x.set(m, k, spikes))
+            for (int t = 0; t < Steps; ++t) spikes |= std::uint64_t{rng.uniform() < 0.25f} << t;
+    sums.resize(256 * positions * Steps);
+  }
+  spiq::SpikeWords<Steps> x;
+  spiq::RowSparse<std::int16_t> weights;
+  std::vector<std::int16_t> sums;  // [output][position][step]
+};
+template <int Steps>
+void add_long(bench::Suite& suite, std::size_t positions, double spoken) {
+  bench::Row base{.kernel = "ftp_long",
+                  .shape = "M" + std::to_string(positions) + "T" + std::to_string(Steps) + "-spoken" +
+                           std::to_string(static_cast<int>(100 * spoken))};
+  base.items = 0.02 * 256 * 2304 * static_cast<double>(positions) * Steps;
+  base.item = "OP";
+  base.exact = true;
+  using Drawn = Long<Steps>;
+  const auto add = [&](const char* name, auto work) {
+    bench::Row row = base;
+    row.implementation = name;
+    row.prepare = [=] {
+      auto p = std::make_shared<Drawn>(positions, spoken);
+      return bench::Case{
+          .run = work(p), .error = [=] {
+            double worst = 0;
+            for (std::size_t n = 0; n < 256; n += 51)
+              for (std::size_t m = 0; m < positions; ++m)
+                for (std::size_t t = 0; t < Steps; ++t) {
+                  std::int64_t sum = 0;
+                  for (std::size_t j = p->weights.begin(n); j < p->weights.end(n); ++j)
+                    if ((p->x.at(m, p->weights.place(j)) >> t & 1) != 0) sum += p->weights.value(j);
+                  worst =
+                      std::max(worst, std::abs(static_cast<double>(sum - p->sums[(n * positions + m) * Steps + t])));
+                }
+            return worst;
+          }};
+    };
+    suite.add(std::move(row));
+  };
+  add("spiq_words_i16", [=](std::shared_ptr<Drawn> p) {
+    auto product = std::make_shared<spiq::DualSparse<std::int16_t>>(p->weights);
+    auto scratch = std::make_shared<spiq::DualSparse<std::int16_t>::Scratch>(product->scratch());
+    return bench::Body([=] {
+      const std::size_t of_output = positions * Steps;
+      product->run(
+          p->x, 0, p->x.tiles(),
+          [&](const auto* s, std::size_t n, std::size_t tile) {
+            std::copy_n(s, 64, p->sums.data() + n * of_output + tile * 64);
+          },
+          *scratch);
+    });
+  });
+  add("spiq_list_i16", [=](std::shared_ptr<Drawn> p) {
+    using List = spiq::DualSparseList<std::int16_t>;
+    auto product = std::make_shared<List>(p->weights);
+    auto fiber = std::make_shared<spiq::SpikeFiber<Steps>>(p->x);
+    auto scratch = std::make_shared<typename List::Scratch>(product->scratch(*fiber));
+    return bench::Body([=] {
+      const std::size_t of_output = positions * Steps;
+      product->run(
+          *fiber, 0, 256,
+          [&](const auto* s, std::size_t n) { std::copy_n(s, of_output, p->sums.data() + n * of_output); }, *scratch);
+    });
+  });
+}
+
 SPIQ_BENCH(dual_sparse) {
+  add_long<16>(suite, 64, 0.1);
+  add_long<32>(suite, 64, 0.2);
+  add_long<32>(suite, 256, 0.1);
   for (const Layer& l : layers) {
     bench::Row base{.kernel = "ftp", .shape = l.name};
     base.flops = 2 * (1 - l.weight_sparsity) * static_cast<double>(l.outputs * l.inputs * l.positions * steps);

@@ -4,6 +4,7 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/sparse/dual_sparse.hpp>
+#include <spiq/sparse/dual_sparse_list.hpp>
 #include <spiq/sparse/dual_sparse_vector.hpp>
 
 #include <cstddef>
@@ -193,6 +194,67 @@ TEMPLATE_LIST_TEST_CASE("dual-sparse sums of one sample equal those of plain loo
   check_vector<float, 4, Arch>(0, 7, 0.2, 0.05);
   check_vector<std::int8_t, 4, Arch>(70, 33, 0.5, 0.5);
   check_vector<std::int16_t, 32, Arch>(70, 3, 0.5, 0.5);
+}
+
+// The list walk against the walk over words, which the loops above check.
+template <class V, int T, class Arch>
+static void check_list(std::size_t positions, std::size_t inputs, std::size_t outputs, double weights, double spikes,
+                       int largest = 127) {
+  INFO("M " << positions << " K " << inputs << " N " << outputs << " T " << T << " " << Arch::name);
+  const Rng rng(positions * 1000 + inputs * 10 + outputs + T);
+  const auto w =
+      RowSparse<V>::pack(outputs, inputs, random_weights<V>(outputs * inputs, weights, rng.split(0), largest));
+  const auto words =
+      SpikeWords<T>::pack(positions, inputs, random_spikes(positions * inputs * T, spikes, rng.split(1)));
+  const SpikeFiber<T> fiber(words);
+  constexpr std::size_t slot = SpikeWords<T>::slot;
+  std::vector<double> expected(outputs * words.tiles() * 64), found(outputs * positions * slot, 99);
+  const DualSparse<V, Arch> dense(w);
+  auto scratch = dense.scratch();
+  dense.run(
+      words, 0, words.tiles(),
+      [&](const auto* s, std::size_t n, std::size_t tile) {
+        for (std::size_t i = 0; i < 64; ++i) expected[(n * words.tiles() + tile) * 64 + i] = static_cast<double>(s[i]);
+      },
+      scratch);
+  const DualSparseList<V, Arch> list(w);
+  auto own = list.scratch(fiber);
+  const auto sink = [&](const auto* s, std::size_t n) {
+    for (std::size_t i = 0; i < positions * slot; ++i) found[n * positions * slot + i] = static_cast<double>(s[i]);
+  };
+  list.run(fiber, 0, outputs / 2, sink, own);
+  list.run(fiber, outputs / 2, outputs, sink, own);
+  std::size_t wrong = 0;
+  for (std::size_t n = 0; n < outputs; ++n)
+    for (std::size_t i = 0; i < positions * slot; ++i)
+      wrong += found[n * positions * slot + i] != expected[n * words.tiles() * 64 + i];
+  CHECK(wrong == 0);
+}
+TEMPLATE_LIST_TEST_CASE("the list walk gives the sums of the walk over words, every bit", "[sparse]",
+                        spiq_test::Backends) {
+  using Arch = TestType;
+  check_list<float, 16, Arch>(9, 40, 5, 0.3, 0.05);
+  check_list<float, 12, Arch>(5, 40, 5, 0.3, 0.5);
+  check_list<float, 32, Arch>(3, 70, 2, 0.5, 0.1);
+  check_list<float, 64, Arch>(2, 30, 3, 0.5, 0.1);
+  check_list<std::int16_t, 16, Arch>(9, 65, 4, 1.0, 0.9, 900);
+  check_list<std::int8_t, 32, Arch>(3, 700, 3, 0.5, 0.7);
+  check_list<std::int8_t, 64, Arch>(3, 70, 3, 0.5, 0.1);
+  check_list<std::int8_t, 16, Arch>(0, 70, 3, 0.5, 0.1);
+  check_list<std::int8_t, 16, Arch>(3, 0, 3, 0.5, 0.1);
+}
+
+TEST_CASE("a spike fiber holds what is not silent, in the bits that LoAS counts", "[sparse]") {
+  const auto words = SpikeWords<4>::pack(37, 29, random_spikes(37 * 29 * 4, 0.1, Rng(8)));
+  const SpikeFiber<4> fiber(words);
+  const auto back = fiber.unpack();
+  for (std::size_t i = 0; i < words.tiles(); ++i)
+    CHECK(std::equal(words.tile(i).begin(), words.tile(i).end(), back.tile(i).begin()));
+  const double silent = words.silent_ratio(), neurons = 37 * 29;
+  CHECK(static_cast<double>(fiber.entries()) == Approx((1 - silent) * neurons));
+  // 1 + (1 - s) T bits a neuron, and the pointers.
+  CHECK(static_cast<double>(fiber.storage_bits() - 3 * 32) == Approx(neurons * (1 + (1 - silent) * 4)));
+  CHECK_THROWS_AS(SpikeFiber<4>(SpikeWords<4>(65537, 1)), Error);
 }
 
 TEMPLATE_LIST_TEST_CASE("int16 sums are emptied at the very edge", "[sparse]", spiq_test::Backends) {

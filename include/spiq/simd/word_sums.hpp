@@ -7,6 +7,7 @@
 #include <spiq/simd/scalar.hpp>
 #include <spiq/simd/xsimd.hpp>
 
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -114,8 +115,22 @@ private:
 };
 
 #if defined(SPIQ_SIMD_AVX512)
-// The word is the mask. It has to come from memory straight into a mask register: through a general register, which is
-// how g++ 12 translates the intrinsic for 16 bits, an addition takes twice as long.
+namespace detail {
+// From memory straight into a mask register: through a general register, which is how g++ 12 translates the intrinsic
+// for 16 bits, an addition takes twice as long.
+SPIQ_INLINE __mmask16 mask16(const unsigned char* p) {
+  __mmask16 m;
+  asm("kmovw %1, %0" : "=k"(m) : "m"(*reinterpret_cast<const unsigned char(*)[2]>(p)));
+  return m;
+}
+SPIQ_INLINE __mmask32 mask32(const unsigned char* p) {
+  __mmask32 m;
+  asm("kmovd %1, %0" : "=k"(m) : "m"(*reinterpret_cast<const unsigned char(*)[4]>(p)));
+  return m;
+}
+}  // namespace detail
+
+// The word is the mask.
 template <>
 class WordSums<float, avx512> {
 public:
@@ -128,10 +143,10 @@ public:
   SPIQ_INLINE void add(float x, const form* at, std::size_t) {
     const __m512 value = _mm512_set1_ps(x);
     const auto* const part = reinterpret_cast<const unsigned char*>(at);
-    a_ = _mm512_mask_add_ps(a_, load(part), a_, value);
-    b_ = _mm512_mask_add_ps(b_, load(part + 2), b_, value);
-    c_ = _mm512_mask_add_ps(c_, load(part + 4), c_, value);
-    d_ = _mm512_mask_add_ps(d_, load(part + 6), d_, value);
+    a_ = _mm512_mask_add_ps(a_, detail::mask16(part), a_, value);
+    b_ = _mm512_mask_add_ps(b_, detail::mask16(part + 2), b_, value);
+    c_ = _mm512_mask_add_ps(c_, detail::mask16(part + 4), c_, value);
+    d_ = _mm512_mask_add_ps(d_, detail::mask16(part + 6), d_, value);
   }
   SPIQ_INLINE void store(float* to) const {
     _mm512_storeu_ps(to, a_);
@@ -141,11 +156,6 @@ public:
   }
 
 private:
-  static SPIQ_INLINE __mmask16 load(const unsigned char* p) {
-    __mmask16 m;
-    asm("kmovw %1, %0" : "=k"(m) : "m"(*reinterpret_cast<const unsigned char(*)[2]>(p)));
-    return m;
-  }
   __m512 a_, b_, c_, d_;
 };
 template <>
@@ -160,8 +170,8 @@ public:
   SPIQ_INLINE void add(std::int16_t x, const form* at, std::size_t) {
     const __m512i value = _mm512_set1_epi16(x);
     const auto* const part = reinterpret_cast<const unsigned char*>(at);
-    a_ = _mm512_mask_add_epi16(a_, load(part), a_, value);
-    b_ = _mm512_mask_add_epi16(b_, load(part + 4), b_, value);
+    a_ = _mm512_mask_add_epi16(a_, detail::mask32(part), a_, value);
+    b_ = _mm512_mask_add_epi16(b_, detail::mask32(part + 4), b_, value);
   }
   SPIQ_INLINE void store(std::int16_t* to) const {
     _mm512_storeu_si512(to, a_);
@@ -169,14 +179,43 @@ public:
   }
 
 private:
-  static SPIQ_INLINE __mmask32 load(const unsigned char* p) {
-    __mmask32 m;
-    asm("kmovd %1, %0" : "=k"(m) : "m"(*reinterpret_cast<const unsigned char(*)[4]>(p)));
-    return m;
-  }
   __m512i a_, b_;
 };
 #endif
+
+/// Adds x to at[i] where bit i of the word is set; Lanes: 16, 32 or 64, the bits of `Word`. Integers wrap around.
+template <class Arch, word_summand T, class Word>
+requires(sizeof(Word) >= 2) SPIQ_INLINE void add_where(T* at, T x, const Word* word) {
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) {
+    const auto* const part = reinterpret_cast<const unsigned char*>(word);
+    if constexpr (std::is_same_v<T, float>) {
+      const __m512 value = _mm512_set1_ps(x);
+      SPIQ_UNROLL
+      for (std::size_t i = 0; i < sizeof(Word) / 2; ++i) {
+        const __m512 sum = _mm512_loadu_ps(at + 16 * i);
+        _mm512_storeu_ps(at + 16 * i, _mm512_mask_add_ps(sum, detail::mask16(part + 2 * i), sum, value));
+      }
+    } else if constexpr (sizeof(Word) == 2) {
+      const __m256i sum = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                          _mm256_mask_add_epi16(sum, detail::mask16(part), sum, _mm256_set1_epi16(x)));
+    } else {
+      const __m512i value = _mm512_set1_epi16(x);
+      SPIQ_UNROLL
+      for (std::size_t i = 0; i < sizeof(Word) / 4; ++i) {
+        const __m512i sum = _mm512_loadu_si512(at + 32 * i);
+        _mm512_storeu_si512(at + 32 * i, _mm512_mask_add_epi16(sum, detail::mask32(part + 4 * i), sum, value));
+      }
+    }
+    return;
+  }
+#endif
+  for (std::uint64_t bits = *word; bits != 0; bits &= bits - 1) {
+    T& sum = at[std::countr_zero(bits)];
+    sum = static_cast<T>(sum + x);
+  }
+}
 
 }  // namespace simd
 

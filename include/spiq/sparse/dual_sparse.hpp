@@ -4,17 +4,15 @@
 
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/word_sums.hpp>
+#include <spiq/sparse/integer_limits.hpp>
 #include <spiq/sparse/spike_words.hpp>
 #include <spiq/sparse/weights.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -39,29 +37,11 @@ public:
     AlignedVector<Form> forms;
   };
 
-  explicit DualSparse(RowSparse<V> weights) : weights_(std::move(weights)) {
-    if constexpr (exact) {
-      for (std::size_t n = 0; n < weights_.outputs(); ++n) {
-        std::int64_t up = 0, down = 0;
-        int largest = 1;
-        for (std::size_t j = weights_.begin(n); j < weights_.end(n); ++j) {
-          const int v = weights_.value(j);
-          (v > 0 ? up : down) += v;
-          largest = std::max(largest, std::abs(v));
-        }
-        const bool proved = up <= 32767 && down >= -32768;
-        limits_.push_back(proved ? std::numeric_limits<std::size_t>::max()
-                                 : static_cast<std::size_t>(std::max(1, 32767 / largest)));
-      }
-    }
-  }
+  explicit DualSparse(RowSparse<V> weights) : weights_(std::move(weights)), limits_(weights_) {}
   [[nodiscard]] const RowSparse<V>& weights() const { return weights_; }
-  [[nodiscard]] std::size_t bytes() const { return weights_.bytes() + limits_.size() * sizeof(std::size_t); }
+  [[nodiscard]] std::size_t bytes() const { return weights_.bytes() + limits_.bytes(); }
   /// Outputs whose sums int16 holds, whatever spikes. Integer weights only.
-  [[nodiscard]] std::size_t narrow_outputs() const requires exact {
-    return static_cast<std::size_t>(
-        std::count(limits_.begin(), limits_.end(), std::numeric_limits<std::size_t>::max()));
-  }
+  [[nodiscard]] std::size_t narrow_outputs() const requires exact { return limits_.narrow(); }
   [[nodiscard]] Scratch scratch() const {
     Scratch s;
     if constexpr (!reads_words) s.forms.resize(weights_.inputs() * Sums::stored);
@@ -99,10 +79,10 @@ private:
     alignas(64) Summand sums[64];
     const std::size_t begin = weights_.begin(n), end = weights_.end(n);
     if constexpr (exact) {
-      if (limits_[n] < end - begin) {
+      if (limits_.of(n) < end - begin) {
         alignas(64) std::int32_t wide[64] = {};
-        for (std::size_t from = begin; from < end; from += limits_[n]) {
-          part(inputs, forms, from, std::min(end, from + limits_[n]), sums);
+        for (std::size_t from = begin; from < end; from += limits_.of(n)) {
+          part(inputs, forms, from, std::min(end, from + limits_.of(n)), sums);
           for (std::size_t i = 0; i < 64; ++i) wide[i] += sums[i];
         }
         sink(static_cast<const std::int32_t*>(wide), n, tile);
@@ -125,7 +105,7 @@ private:
   }
 
   RowSparse<V> weights_;
-  std::vector<std::size_t> limits_;  // nonzeros of each output that int16 sums hold
+  IntegerLimits<V> limits_;
 };
 
 SPIQ_END_NAMESPACE
