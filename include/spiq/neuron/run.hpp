@@ -173,11 +173,12 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
 constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
 
 namespace detail {
-/// The number itself, where integers are computed: g++ shifts masks in the registers of masks, and each time that costs
-/// a neuron's chain a few cycles.
+/// A mask of `Width` bits, where integers are computed. Masks that have registers of their own g++ shifts there, and each
+/// time that costs a neuron's chain a few cycles; clang joins them in vectors, by way of the stack.
+template <std::size_t Width>
 SPIQ_INLINE std::uint64_t general_register(std::uint64_t bits) {
-#if defined(__GNUC__) && !defined(__clang__)
-  asm("" : "+r"(bits));
+#if defined(__GNUC__)
+  if constexpr (Width > 8) asm("" : "+r"(bits));
 #endif
   return bits;
 }
@@ -185,6 +186,12 @@ SPIQ_INLINE std::uint64_t general_register(std::uint64_t bits) {
 template <std::size_t Width>
 SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
   static_assert(std::has_single_bit(Width) && Width <= 64);
+#if defined(__clang__)  // g++ makes one store of the bytes below, and better code around it than with this
+  if constexpr (Width >= 8 && std::endian::native == std::endian::little) {
+    std::memcpy(row + i / 8, &bits, Width / 8);
+    return;
+  }
+#endif
   if constexpr (Width >= 8) {
     SPIQ_UNROLL
     for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
@@ -220,7 +227,7 @@ private:
   // Masks of several vectors, the first in the lowest bits.
   template <std::size_t Width, class Mask, std::size_t... K>
   static SPIQ_INLINE std::uint64_t joined(const Mask& m, std::index_sequence<K...>) {
-    return ((detail::general_register(m.part[K].bits()) << (K * Width)) | ...);
+    return ((detail::general_register<Width>(m.part[K].bits()) << (K * Width)) | ...);
   }
   template <std::size_t Width>
   SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint64_t bits) const {
