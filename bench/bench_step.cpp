@@ -33,8 +33,9 @@ using namespace spiq;
 constexpr int time_steps = 8;
 constexpr float leak = 0.5F;
 using Lif = neuron::Neuron<charge::Decay, fire::AtThreshold, reset::Soft>;
-using Mlp = Network<Input<1, 1, 784 * time_steps>,
-                    OverTime<Seq<Linear<512>, Spiking<Lif>, Linear<10>>, Steps<time_steps>, FrameInput>>;
+template <int In, int Hidden>
+using Mlp = Network<Input<1, 1, In * time_steps>,
+                    OverTime<Seq<Linear<Hidden>, Spiking<Lif>, Linear<10>>, Steps<time_steps>, FrameInput>>;
 using Convolutional = Network<
     Input<28, 28, time_steps>,
     OverTime<Seq<Conv2d<16, 3>, Spiking<Lif>, AvgPool<2>, Conv2d<32, 3>, Spiking<Lif>, AvgPool<2>, Flatten, Linear<10>>,
@@ -88,7 +89,8 @@ struct Lowered : Streamed<Net> {
 };
 
 #if defined(SPIQ_BENCH_EIGEN)
-struct EigenMlp : Streamed<Mlp> {
+template <class Net>
+struct EigenMlp : Streamed<Net> {
   Eigen::MatrixXf w1, w2;
   Eigen::VectorXf b1, b2, x, current, y, sum;
   Eigen::ArrayXf v, spikes;
@@ -97,7 +99,7 @@ struct EigenMlp : Streamed<Mlp> {
   EigenMlp() {
     using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
     int seen = 0;
-    net.for_each_layer([&](const std::string&, auto& layer) {
+    this->net.for_each_layer([&](const std::string&, auto& layer) {
       if constexpr (requires { layer.weight; }) {
         const auto outputs = static_cast<Eigen::Index>(layer.bias.size());
         const auto inputs = static_cast<Eigen::Index>(layer.weight.size() / layer.bias.size());
@@ -113,7 +115,7 @@ struct EigenMlp : Streamed<Mlp> {
     steps = 0;
   }
   void step() {
-    const Tensor<float>& frame = frames[steps++ % time_steps];
+    const Tensor<float>& frame = this->frames[steps++ % time_steps];
     current = b1;
     current.noalias() += w1 * Eigen::Map<const Eigen::VectorXf>(frame.data(), w1.cols());
     v = v * leak + current.array();
@@ -157,12 +159,12 @@ void add_steps(bench::Suite& suite, const char* shape, double weights, double mu
   };
   suite.add(row);
 #if defined(SPIQ_BENCH_EIGEN)
-  if constexpr (std::is_same_v<Net, Mlp>) {
+  if constexpr (Net::input_shape.height == 1) {
     row.implementation = "eigen";
     row.each_call = true;
     row.parts = 1;
     row.prepare = [] {
-      auto data = std::make_shared<EigenMlp>();
+      auto data = std::make_shared<EigenMlp<Net>>();
       return bench::Case{.run = [data] { data->step(); },
                          .error =
                              [data] {
@@ -180,7 +182,8 @@ void add_steps(bench::Suite& suite, const char* shape, double weights, double mu
 }  // namespace
 
 SPIQ_BENCH(step) {
-  add_steps<Mlp>(suite, "mlp-784-512-10", 784 * 512 + 512 * 10, 784 * 512 + 512 * 10);
+  add_steps<Mlp<128, 256>>(suite, "mlp-128-256-10", 128 * 256 + 256 * 10, 128 * 256 + 256 * 10);
+  add_steps<Mlp<784, 512>>(suite, "mlp-784-512-10", 784 * 512 + 512 * 10, 784 * 512 + 512 * 10);
   add_steps<Convolutional>(suite, "conv-28x28-16-32-10", 9 * 16 + 9 * 16 * 32 + 7 * 7 * 32 * 10,
                            784 * 9 * 16 + 196 * 9 * 16 * 32 + 7 * 7 * 32 * 10);
 }
