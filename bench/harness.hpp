@@ -66,6 +66,7 @@ struct Case {
 struct Measurement {
   double median_ns = unknown;
   double min_ns = unknown;
+  double p99_ns = unknown;  ///< 99th percentile of single calls
   double rate = unknown;
   std::string unit{};
   double bound = unknown;     ///< in the unit of `rate`
@@ -79,14 +80,16 @@ struct Row {
   std::string kernel{};
   std::string implementation{};  ///< ours start with "spiq"
   std::string shape{};
-  double flops = 0;        ///< operations per call; a multiply-add is two; padding is not counted
-  double bytes = 0;        ///< bytes per call that must move
+  double flops = 0;        ///< operations per call (or part); a multiply-add is two; padding is not counted
+  double bytes = 0;        ///< bytes per call (or part) that must move
   double working_set = 0;  ///< bytes visited again and again; decides the bandwidth that bounds the row (default: bytes)
   Peak peak = Peak::f32;
   Traffic traffic = Traffic::read;
   double items = 0;         ///< if set, the rate is items per second ...
   std::string item = "item";  ///< ... in units of "G<item>/s"
   bool exact = false;       ///< integer work: an error of 0 is shown as "exact"
+  bool each_call = false;   ///< calls are timed one by one as well, for their 99th percentile
+  int parts = 1;            ///< a call does so many pieces of the row's work: times are those of one piece
   int threads = 1;          ///< more than one: wall-clock time, the process is not pinned
   std::function<Case()> prepare{};
   Body run{};

@@ -266,6 +266,8 @@ public:
                                                : 1.0;
     return f32 * to_f32;
   }
+  /// What reading the clock costs, in ns: a short piece of work seems to take so much longer.
+  [[nodiscard]] double clock_cost() const { return clock_cost_; }
   /// Bytes per nanosecond on one thread.
   double bandwidth(double working_set, Traffic traffic) {
     const double size = std::ceil(working_set / 4096.0) * 4096.0;

@@ -18,6 +18,13 @@ double median(std::vector<double> values) {
   return n % 2 == 1 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
 }
 
+/// The value that 99 of 100 do not exceed.
+double percentile99(std::vector<double> values) {
+  const auto place = values.begin() + static_cast<std::ptrdiff_t>((values.size() * 99 - 1) / 100);
+  std::nth_element(values.begin(), place, values.end());
+  return *place;
+}
+
 /// A row while its group is sampled.
 struct Sampled {
   Row* row = nullptr;
@@ -28,6 +35,7 @@ struct Sampled {
   double spent_ns = 0;
   std::vector<double> clean{};
   std::vector<double> dirty{};
+  std::vector<double> each{};  ///< single calls
   double max_error = unknown;
 };
 
@@ -63,6 +71,8 @@ void sample(Sampled& s, Machine& machine, const Options& options) {
   if (s.single_ns < 5e6) s.work.run(1);
   const double before = machine.probe();
   const double time = timed(s, s.calls);
+  if (s.row->each_call)
+    for (long i = 0; i < s.calls; ++i) s.each.push_back(std::max(0.0, timed(s, 1) - machine.clock_cost()));
   const double after = machine.probe();
   const bool disturbed = std::max(before, after) > options.tolerance;
   (disturbed ? s.dirty : s.clean).push_back(time / static_cast<double>(s.calls));
@@ -75,8 +85,9 @@ Measurement finish(const Sampled& s, Machine& machine) {
   // A machine that is never quiet gives few clean samples; then all count, and `disturbed` tells.
   std::vector<double> times = s.clean;
   if (times.size() < 3) times.insert(times.end(), s.dirty.begin(), s.dirty.end());
-  m.median_ns = median(times);
-  m.min_ns = *std::min_element(times.begin(), times.end());
+  m.median_ns = median(times) / row.parts;
+  m.min_ns = *std::min_element(times.begin(), times.end()) / row.parts;
+  if (!s.each.empty()) m.p99_ns = percentile99(s.each) / row.parts;
   m.disturbed = static_cast<int>(s.dirty.size());
   m.max_error = s.max_error;
 
@@ -192,6 +203,7 @@ void print_group(const std::vector<Result>& group) {
     std::printf("  %-18s %10s %9s %-8s bound %8s  of bound %6s  error %-8s", r.row.implementation.c_str(),
                 time_text(m.median_ns).c_str(), number_text(m.rate, "%.4g").c_str(), m.unit.c_str(),
                 number_text(m.bound, "%.4g").c_str(), number_text(m.fraction, "%.3f").c_str(), error_text(r).c_str());
+    if (m.p99_ns == m.p99_ns) std::printf("  99 %% %s", time_text(m.p99_ns).c_str());
     if (m.disturbed > 0) std::printf("  disturbed %d", m.disturbed);
     if (is_ours(r.row))
       for (const Result& peer : group)
@@ -224,9 +236,10 @@ void write_json(const std::string& path, const std::vector<Result>& results) {
     const std::string error = r.row.exact && m.max_error == 0 ? "\"exact\"" : number(m.max_error);
     std::fprintf(file,
                  "  {\"kernel\": %s, \"implementation\": %s, \"shape\": %s, \"median_ns\": %s, \"min_ns\": %s, "
+                 "\"p99_ns\": %s, "
                  "\"rate\": %s, \"unit\": %s, \"bound\": %s, \"fraction\": %s, \"max_error\": %s, \"disturbed\": %d}%s\n",
                  quoted(r.row.kernel).c_str(), quoted(r.row.implementation).c_str(), quoted(r.row.shape).c_str(),
-                 number(m.median_ns).c_str(), number(m.min_ns).c_str(), number(m.rate).c_str(), quoted(m.unit).c_str(),
+                 number(m.median_ns).c_str(), number(m.min_ns).c_str(), number(m.p99_ns).c_str(), number(m.rate).c_str(), quoted(m.unit).c_str(),
                  number(m.bound).c_str(), number(m.fraction).c_str(), error.c_str(), m.disturbed,
                  i + 1 < results.size() ? "," : "");
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Neurons over time in PyTorch, one thread: rows of the names that spiq_bench prints for the same work.
 
-  python3 bench/pytorch_neuron.py            (Debian: python3-torch)
+  /usr/bin/python3 bench/pytorch_neuron.py   (Debian: python3-torch, for the system's own Python)
   spiq_bench 'neuron.*/100000xT8'            the rows to compare with
 
 `pytorch_package` is written as the packages write it: a step is a few expressions that make new tensors, spikes are
@@ -16,7 +16,8 @@ import time
 try:
     import torch
 except ImportError:
-    sys.exit("pytorch_neuron.py: no module 'torch'; on Debian it is in the package python3-torch")
+    sys.exit(f"pytorch_neuron.py: no module 'torch' for {sys.executable}; on Debian it is in the package python3-torch, "
+             "for /usr/bin/python3")
 
 
 def package(x, v, leak):
@@ -65,6 +66,8 @@ def main():
     count = o.neurons * o.steps
     x = (torch.arange(count) * 7919 % 4099).to(torch.float32).mul_(0.6 / 4099).reshape(o.steps, o.neurons)
     shape = f"{o.neurons}xT{o.steps}"
+    used = [line.split()[-1] for line in torch.__config__.show().split("\n") if "CPU capability" in line]
+    print(f"torch {torch.__version__}, {' '.join(used) or 'instructions unknown'}, one thread")
     with torch.no_grad():
         for kernel, leak in (("neuron", 1.0), ("neuron_lif", 0.9)):
             spikes = torch.empty_like(x)

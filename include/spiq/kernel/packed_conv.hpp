@@ -281,7 +281,7 @@ private:
 
   // Tiles lie within one line of output pixels.
   void run_lines(const Call& c) const noexcept {
-    constexpr std::size_t kept = 12;  // up to so many tiles of a line are placed once for all lines
+    constexpr std::size_t kept = 32;  // up to so many tiles of a line are placed once for all lines
     const ConvGeometry& g = geometry_;
     const Taps t = taps(c.stride, c.steps);
     const int out_h = g.out_h();

@@ -129,7 +129,7 @@ SPIQ_INLINE auto integer_step(V& v, V x, V threshold, V reset_value, int shift) 
 /// Masks First + K... joined, the first in the lowest bits.
 template <std::size_t Width, std::size_t First, std::size_t... K>
 SPIQ_INLINE std::uint64_t joined_bits(const std::uint64_t* fired, std::index_sequence<K...>) {
-  return ((fired[First + K] << (K * Width)) | ...);
+  return ((general_register<Width>(fired[First + K]) << (K * Width)) | ...);
 }
 
 /// Blocks of `Chains` vectors of V; returns where the last ends. `Far`: see `run_blocks`.

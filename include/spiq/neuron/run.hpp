@@ -87,8 +87,9 @@ template <class Arch, std::size_t Chains, bool Far, Model M, class Constants, cl
 SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps, std::size_t n, std::size_t begin,
                                    std::size_t end, const float* x, float* state, const Sink& sink) {
   using V = typename simd::traits<Arch>::f32;
-  using Block = typename simd::traits<simd::interleaved<Arch, static_cast<int>(Chains)>>::f32;
   constexpr std::size_t width = V::width, states = static_cast<std::size_t>(M::states);
+  constexpr std::size_t at_once = std::min<std::size_t>(Chains, 64 / width);
+  using Joint = typename simd::traits<simd::interleaved<Arch, static_cast<int>(at_once)>>::f32;
   const Comparing<typename M::compare> fire;
   return [&]<std::size_t... K>(std::index_sequence<K...>) SPIQ_LAMBDA_INLINE {
     const std::size_t last = begin + (end - begin) / (Chains * width) * (Chains * width);
@@ -105,9 +106,15 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
       const auto step = [&](std::size_t t) SPIQ_LAMBDA_INLINE {
         const float* const row = x + t * n + i;
         if constexpr (Far) (simd::prefetch(row + K * width, ahead), ...);
-        // Vector by vector: steps on the block as one vector make compilers keep copies of it in memory.
-        const Spike<V> spikes[] = {M::step(constants, s[K], V::load(row + K * width), fire)...};
-        sink(t, i, WholeVector{}, Spike<Block>{{{spikes[K].fired...}}}, Block{{s[K][0]...}});
+        // Vector by vector: steps on the block as one vector make compilers keep copies of it in memory. Spikes of 64
+        // neurons at a time: masks of the whole block are more than registers can hold.
+        const auto joint = [&]<std::size_t... J>(auto first, std::index_sequence<J...>) SPIQ_LAMBDA_INLINE {
+          const Spike<V> spikes[] = {M::step(constants, s[first + J], V::load(row + (first + J) * width), fire)...};
+          sink(t, i + first * width, WholeVector{}, Spike<Joint>{{{spikes[J].fired...}}}, Joint{{s[first + J][0]...}});
+        };
+        [&]<std::size_t... G>(std::index_sequence<G...>) SPIQ_LAMBDA_INLINE {
+          (joint(std::integral_constant<std::size_t, G * at_once>(), std::make_index_sequence<at_once>()), ...);
+        }(std::make_index_sequence<Chains / at_once>());
       };
       constexpr std::size_t written_out = together<M, Arch, Far>;
       const std::size_t whole = steps / written_out * written_out;
@@ -166,10 +173,25 @@ void run(const M& model, std::size_t steps, std::size_t n, const float* x, float
 constexpr std::size_t spike_words(std::size_t n) { return (n + 63) / 64; }
 
 namespace detail {
+/// A mask of `Width` bits, where integers are computed. Masks that have registers of their own g++ shifts there, and each
+/// time that costs a neuron's chain a few cycles; clang joins them in vectors, by way of the stack.
+template <std::size_t Width>
+SPIQ_INLINE std::uint64_t general_register(std::uint64_t bits) {
+#if defined(__GNUC__)
+  if constexpr (Width > 8) asm("" : "+r"(bits));
+#endif
+  return bits;
+}
 /// Writes `Width` bits, 1 to 64, from bit i of a row on; i is a multiple of Width.
 template <std::size_t Width>
 SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
   static_assert(std::has_single_bit(Width) && Width <= 64);
+#if defined(__clang__)  // g++ makes one store of the bytes below, and better code around it than with this
+  if constexpr (Width >= 8 && std::endian::native == std::endian::little) {
+    std::memcpy(row + i / 8, &bits, Width / 8);
+    return;
+  }
+#endif
   if constexpr (Width >= 8) {
     SPIQ_UNROLL
     for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
@@ -193,13 +215,7 @@ public:
   template <class Access, class S, class V>
   SPIQ_INLINE void operator()(std::size_t t, std::size_t i, Access access, const S& spike, V) const {
     if constexpr (requires { spike.fired.part; }) {
-      // As many vectors as fill a word, joined to one store.
-      constexpr std::size_t width = V::one::width, joint = std::min<std::size_t>(V::parts, 64 / width);
-      [&]<std::size_t... Word>(std::index_sequence<Word...>) SPIQ_LAMBDA_INLINE {
-        (put<joint * width>(t, i + Word * joint * width,
-                            joined<width, Word * joint>(spike.fired, std::make_index_sequence<joint>())),
-         ...);
-      }(std::make_index_sequence<V::parts / joint>());
+      put<V::width>(t, i, joined<V::one::width>(spike.fired, std::make_index_sequence<V::parts>()));
     } else if constexpr (requires { access.count; }) {
       put<V::width>(t, i, spike.fired.bits() & ((1u << access.count) - 1));
     } else {
@@ -208,9 +224,10 @@ public:
   }
 
 private:
-  template <std::size_t Width, std::size_t First, class Mask, std::size_t... K>
+  // Masks of several vectors, the first in the lowest bits.
+  template <std::size_t Width, class Mask, std::size_t... K>
   static SPIQ_INLINE std::uint64_t joined(const Mask& m, std::index_sequence<K...>) {
-    return ((std::uint64_t{m.part[First + K].bits()} << (K * Width)) | ...);
+    return ((detail::general_register<Width>(m.part[K].bits()) << (K * Width)) | ...);
   }
   template <std::size_t Width>
   SPIQ_INLINE void put(std::size_t t, std::size_t i, std::uint64_t bits) const {
