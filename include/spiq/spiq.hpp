@@ -31,6 +31,7 @@
 #include <spiq/simd/simd.hpp>
 #include <spiq/simd/tables.hpp>
 #include <spiq/simd/transpose.hpp>
+#include <spiq/simd/word_sums.hpp>
 #include <spiq/simd/xsimd.hpp>
 #include <spiq/simd/xsimd_compat.hpp>
 
@@ -88,6 +89,16 @@
 #include <spiq/kernel/unpack.hpp>
 #include <spiq/kernel/weight_lanes.hpp>
 #include <spiq/kernel/winograd.hpp>
+
+#include <spiq/sparse/dual_sparse.hpp>
+#include <spiq/sparse/dual_sparse_list.hpp>
+#include <spiq/sparse/dual_sparse_vector.hpp>
+#include <spiq/sparse/integer_limits.hpp>
+#include <spiq/sparse/nm.hpp>
+#include <spiq/sparse/nm_product.hpp>
+#include <spiq/sparse/spike_fiber.hpp>
+#include <spiq/sparse/spike_words.hpp>
+#include <spiq/sparse/weights.hpp>
 
 #include <spiq/neuron/backward.hpp>
 #include <spiq/neuron/bit_serial.hpp>
