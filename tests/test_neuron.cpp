@@ -214,6 +214,11 @@ TEST_CASE("spans of other sizes are refused", "[neuron]") {
   state.clear();
   words.clear();
   CHECK_NOTHROW(run(2, 0));
+  // Products that wrap round to the sizes of empty spans.
+  state.resize(128);
+  CHECK_THROWS_AS(run(std::size_t{1} << 63, 128), Error);
+  state.clear();
+  CHECK_THROWS_AS(run(2, std::numeric_limits<std::size_t>::max()), Error);
 }
 
 namespace {

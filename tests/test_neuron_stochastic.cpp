@@ -95,6 +95,10 @@ TEST_CASE("stochastic neurons at the ends, and what they refuse", "[neuron][stoc
   CHECK(fired<simd::scalar>({}, 1, 7, u, 1)[0] == 0b0101010);
   CHECK_THROWS_AS(fired<simd::best>({.sigma = 0}, 1, 7, u, 1), Error);
   CHECK_THROWS_AS(fired<simd::best>({}, 2, 7, u, 1), Error);
+  // Products that wrap round to the sizes of empty spans.
+  CHECK_THROWS_AS(neuron::run(neuron::StochasticNeuron{}, std::size_t{1} << 63, 128, std::span<const float>(), Rng{1},
+                              std::span<std::uint64_t>()),
+                  Error);
 }
 
 TEST_CASE("counts under constant input, in integers", "[neuron][constant_input]") {

@@ -177,13 +177,9 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
 template <class Arch = simd::best, class T, class Reset>
 void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::span<const T> x,
          std::span<T> state, std::span<std::uint64_t> spikes) {
-  const auto expect = [](const char* what, bool good, std::size_t wanted, std::size_t found) {
-    if (!good)
-      SPIQ_THROW(std::string("integer neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("currents", x.size() == steps * n, steps * n, x.size());
-  expect("state", state.size() == n, n, state.size());
-  expect("spikes", spikes.size() == steps * spike_words(n), steps * spike_words(n), spikes.size());
+  expect_values("integer neurons: state", state.size(), 1, n);
+  expect_values("integer neurons: currents", x.size(), steps, n);
+  expect_values("integer neurons: spikes", spikes.size(), steps, spike_words(n));
   if (neuron.threshold < 1)
     SPIQ_THROW("integer neurons: threshold", "at least 1", std::to_string(int{neuron.threshold}));
   if (neuron.shift < 0 || neuron.shift >= std::numeric_limits<T>::digits + 1)

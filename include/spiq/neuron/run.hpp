@@ -2,7 +2,7 @@
 /// Neurons over time: all steps of a group of neurons before the next group, their state in registers.
 #pragma once
 
-#include <spiq/core/error.hpp>
+#include <spiq/core/checked.hpp>
 #include <spiq/neuron/neuron.hpp>
 #include <spiq/simd/interleaved.hpp>
 
@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <string>
 #include <utility>
 
 SPIQ_BEGIN_NAMESPACE
@@ -225,13 +224,9 @@ private:
 template <class Arch = simd::best, Model M>
 void run(const M& model, std::size_t steps, std::size_t n, std::span<const float> x, std::span<float> state,
          std::span<std::uint64_t> spikes) {
-  const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
-    if (found != wanted)
-      SPIQ_THROW(std::string("neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("currents", x.size(), steps * n);
-  expect("state", state.size(), static_cast<std::size_t>(M::states) * n);
-  expect("spikes", spikes.size(), steps * spike_words(n));
+  expect_values("neurons: state", state.size(), static_cast<std::size_t>(M::states), n);
+  expect_values("neurons: currents", x.size(), steps, n);
+  expect_values("neurons: spikes", spikes.size(), steps, spike_words(n));
   if (n != 0) run<Arch>(model, steps, n, x.data(), state.data(), SpikeBits(spikes.data(), n, steps));
 }
 

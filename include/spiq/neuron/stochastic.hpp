@@ -87,15 +87,11 @@ void run(const StochasticNeuron& neuron, std::size_t steps, std::size_t n, std::
   using V = typename simd::traits<Arch>::f32;
   using I = typename simd::traits<Arch>::i32;
   using Philox = detail::PhiloxLanes<I>;
-  const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
-    if (found != wanted)
-      SPIQ_THROW(std::string("stochastic neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("inputs", u.size(), steps * n);
-  expect("spikes", spikes.size(), steps * spike_words(n));
   if (!(neuron.sigma > 0)) SPIQ_THROW("stochastic neurons: sigma", "a positive number", std::to_string(neuron.sigma));
   if (n > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
     SPIQ_THROW("stochastic neurons: number", "less than 2^31", std::to_string(n));
+  expect_values("stochastic neurons: inputs", u.size(), steps, n);
+  expect_values("stochastic neurons: spikes", spikes.size(), steps, spike_words(n));
   if (n == 0) return;
   Rng own = rng.split(0);
   const std::array<std::uint32_t, 2> key{own.bits(), own.bits()};
