@@ -200,6 +200,10 @@ TEST_CASE("int8 or int16 follows from weights and fan-in", "[neuron][integer]") 
   constexpr std::int32_t bias[] = {-1, 40};
   STATIC_REQUIRE(neuron::current_bounds(weights, 2, 2, bias).high == 46);
   STATIC_REQUIRE(neuron::current_bounds(weights, 2, 2, bias).low == -7);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 3), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 0), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 4, 1, bias), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 2, -1), Error);
   constexpr neuron::IntegerNeuron<std::int16_t> m{.threshold = 30};
   constexpr auto four = neuron::membrane_bounds(m, current, 4), hundred = neuron::membrane_bounds(m, current, 100);
   STATIC_REQUIRE(four.low == -80);

@@ -60,11 +60,18 @@ struct MembraneBounds {
 };
 
 /// Bounds of the currents of `outputs` neurons from weights [outputs][fan_in] and inputs in [0, largest_input]: the
-/// sums of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty.
+/// sums of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty. Throws
+/// `spiq::Error` for weights that are no rows, biases of another number and a largest input below 0.
 constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std::size_t outputs,
                                        std::int64_t largest_input = 1, std::span<const std::int32_t> bias = {}) {
   CurrentBounds worst;
   const std::size_t fan_in = outputs == 0 ? 0 : weights.size() / outputs;
+  if (weights.size() != outputs * fan_in)
+    SPIQ_THROW("bounds of currents: weights", std::to_string(outputs) + " rows", std::to_string(weights.size()));
+  if (!bias.empty() && bias.size() != outputs)
+    SPIQ_THROW("bounds of currents: biases", std::to_string(outputs), std::to_string(bias.size()));
+  if (largest_input < 0)
+    SPIQ_THROW("bounds of currents: largest input", "at least 0", std::to_string(largest_input));
   for (std::size_t o = 0; o < outputs; ++o) {
     std::int64_t low = 0, high = 0;
     for (const std::int8_t w : weights.subspan(o * fan_in, fan_in)) (w < 0 ? low : high) += w * largest_input;
