@@ -7,6 +7,7 @@
 #include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/run.hpp>
 #include <spiq/neuron/surrogate.hpp>
+#include <spiq/nn/spiking.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -219,6 +220,61 @@ TEST_CASE("spans of other sizes are refused", "[neuron]") {
   CHECK_THROWS_AS(run(std::size_t{1} << 63, 128), Error);
   state.clear();
   CHECK_THROWS_AS(run(2, std::numeric_limits<std::size_t>::max()), Error);
+}
+
+TEST_CASE("models whose constants make no sense are refused", "[neuron]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const auto refused = [](const auto& model) {
+    CHECK_THROWS_AS(traced(model, 1, {1.0f}), Error);
+    Spiking<std::remove_cvref_t<decltype(model)>> layer(Shape{1, 1, 1});
+    const auto before = layer.model.parameters();
+    CHECK_THROWS_AS(layer.set(model), Error);
+    CHECK(layer.model.parameters() == before);
+  };
+  for_every_model([](const auto& model) { CHECK_NOTHROW(neuron::check(model)); });
+  for (const auto& [alpha, beta] : {std::pair{0.8f, 0.8f}, {0.8f, 0.9f}, {1.0f, 0.5f}, {0.5f, 0.0f}, {0.5f, -0.1f}, {nan, 0.1f}, {0.5f, nan}})
+    refused(presets::snntorch_alpha<>(alpha, beta));
+  CHECK_NOTHROW(traced(presets::snntorch_alpha<>(0.8f, 0.79f), 1, {1.0f}));
+  refused(presets::spikingjelly_lif<>(0));
+  refused(presets::spikingjelly_lif<>(-2));
+  refused(presets::spikingjelly_lif<>(nan));
+  refused(presets::spikingjelly_lif<>(2, 1, inf));
+  refused(presets::spikingjelly_if<>(nan));
+  refused(presets::spikingjelly_if<reset::Soft>(-inf));
+  CHECK_NOTHROW(traced(presets::spikingjelly_if<reset::Soft>(inf), 1, {1.0f}));
+  CHECK_THROWS_AS(presets::spikingjelly_plif<>(1), Error);
+  CHECK_THROWS_AS(presets::spikingjelly_plif<>(0.5f), Error);
+  refused(presets::nir_lif({.tau = 0}));
+  refused(presets::norse_lif({.v_leak = nan}));
+  refused(presets::norse_lif_ex({}, 0));
+  refused(neuron::Neuron<charge::QuadraticLeak<>>{{.tau = 0}});
+  refused(neuron::Neuron<charge::QuadraticLeak<true>>{{.adaptation_tau = 0}});
+  refused(neuron::Neuron<charge::ExponentialLeak>{{.tau = -1}});
+  refused(neuron::Neuron<charge::ExponentialLeak>{{.delta = 0}});
+  // Within wrappers, too.
+  refused(neuron::Neuron<charge::Rectified<>>{{.inner = {.leak = 0}}});
+  refused(neuron::Refractory<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(nan), 3});
+  for (const float period : {-1.0f, 2.5f, nan, inf})
+    refused(neuron::Refractory<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(), period});
+  refused(neuron::SelfRecurrent<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(), nan});
+  refused(neuron::SinceSpike<presets::SnnTorchAlpha<>>{presets::snntorch_alpha<>(0.5f, 0.6f)});
+}
+
+TEST_CASE("charges that wrap others keep their thresholds and first states", "[neuron]") {
+  const auto x = random(200, 0, 1.5f, 6);
+  const auto adaptive = neuron::Neuron<charge::Adaptive<charge::Decay>, fire::AtThreshold, reset::Hard>{};
+  // Without negative potentials max(0, 1 h) is h.
+  const auto rectified = neuron::Neuron<charge::Rectified<charge::Adaptive<charge::Decay>>, fire::AtThreshold, reset::Hard>{};
+  const Trace expected = traced(adaptive, 200, x), found = traced(rectified, 200, x);
+  CHECK(expected.count(0) > 10);
+  CHECK(found.words == expected.words);
+  CHECK(found.state == expected.state);
+  // Two adaptations of half the rise are one of all.
+  auto half = neuron::Neuron<charge::Adaptive<charge::Adaptive<charge::Decay>>, fire::AtThreshold, reset::Hard>{};
+  half.charge.k = half.charge.inner.k = adaptive.charge.k / 2;
+  CHECK(traced(half, 200, x).words == expected.words);
+  const neuron::Neuron<charge::Adaptive<charge::Izhikevich>> model{.initial = -65};
+  CHECK(model.initial_state() == std::array{-65.0f, -13.0f, 0.0f});
 }
 
 namespace {

@@ -220,10 +220,11 @@ private:
 };
 
 /// Runs `steps` steps of n neurons from currents x [steps][n]; spikes become bits [steps][spike_words(n)], state
-/// [states][n] is read and written. Spans of other sizes throw `spiq::Error`.
+/// [states][n] is read and written. Spans of other sizes and models that `check` refuses throw `spiq::Error`.
 template <class Arch = simd::best, Model M>
 void run(const M& model, std::size_t steps, std::size_t n, std::span<const float> x, std::span<float> state,
          std::span<std::uint64_t> spikes) {
+  check(model);
   expect_values("neurons: state", state.size(), static_cast<std::size_t>(M::states), n);
   expect_values("neurons: currents", x.size(), steps, n);
   expect_values("neurons: spikes", spikes.size(), steps, spike_words(n));
