@@ -25,8 +25,8 @@ inline void direct(std::span<const float> x, std::size_t steps, std::span<float>
   for (std::size_t t = 0; t < steps; ++t) std::copy(x.begin(), x.end(), y.begin() + static_cast<std::ptrdiff_t>(t * x.size()));
 }
 
-/// sign(x) with probability min(1, |x|) at each step, else 0: rate coding. A spike depends on the generator, its step and
-/// its place alone.
+/// sign(x) with probability min(1, |x|) at each step, else 0: rate coding; NaN never fires. A spike depends on the
+/// generator, its step and its place alone.
 inline void poisson(std::span<const float> x, std::size_t steps, const Rng& rng, std::span<float> y) {
   expect_values("encode poisson: output", y.size(), steps, x.size());
   for (std::size_t t = 0; t < steps; ++t) {
@@ -52,7 +52,8 @@ struct LatencyOptions {
 inline void latency(std::span<const float> x, std::size_t steps, const LatencyOptions& o, std::span<float> y) {
   expect_values("encode latency: output", y.size(), steps, x.size());
   if (!(o.threshold >= 0 && o.threshold < 1)) SPIQ_THROW("encode latency: threshold", "a number in [0, 1)", std::to_string(o.threshold));
-  if (!(o.tau > 0)) SPIQ_THROW("encode latency: tau", "a positive number of steps", std::to_string(o.tau));
+  if (!(o.tau > 0 && std::isfinite(o.tau)))
+    SPIQ_THROW("encode latency: tau", "a positive number of steps", std::to_string(o.tau));
   for (const float v : x)
     if (!(v >= 0 && v <= (o.linear ? 1 : std::numeric_limits<float>::max())))
       SPIQ_THROW("encode latency: input", o.linear ? "numbers in [0, 1]" : "finite numbers that are not negative", std::to_string(v));
@@ -79,11 +80,13 @@ inline void latency(std::span<const float> x, std::size_t steps, const LatencyOp
 }
 
 /// 1 where a number rises by at least `threshold` from one frame to the next, -1 where it falls by as much if `off`
-/// (snnTorch's spikegen.delta). x and y are [steps][n]; before the first frame is zero.
+/// (snnTorch's spikegen.delta). x and y are [steps][n], apart from each other; before the first frame is zero. A threshold
+/// that is negative or NaN throws.
 inline void delta(std::span<const float> x, std::size_t steps, float threshold, bool off, std::span<float> y) {
   expect_values("encode delta: output", y.size(), x.size(), 1);
   if (steps == 0 || x.size() % steps != 0)
     SPIQ_THROW("encode delta: frames", "a number of steps that divides " + std::to_string(x.size()) + " values", std::to_string(steps));
+  if (!(threshold >= 0)) SPIQ_THROW("encode delta: threshold", "a number of at least 0", std::to_string(threshold));
   const std::size_t n = x.size() / steps;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float change = x[i] - (i < n ? 0.0f : x[i - n]);
@@ -105,7 +108,7 @@ inline void population(std::span<const float> x, std::size_t units, std::span<fl
 
 /// The binary digits of x in [0, 1) one per step, most significant first, again and again: 2^-(1 + t mod period) where
 /// that digit of x, rounded to `period` digits, is 1 (weighted spikes, Kim et al., Neurocomputing 311, 2018). The
-/// spikes of a period sum to x.
+/// spikes of a period sum to x. What lies beyond is clipped; NaN counts as 0.
 inline void phase(std::span<const float> x, std::size_t steps, int period, std::span<float> y) {
   expect_values("encode phase: output", y.size(), steps, x.size());
   if (period < 1 || period > 24) SPIQ_THROW("encode phase: period", "1 to 24 steps", std::to_string(period));

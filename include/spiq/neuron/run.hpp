@@ -169,6 +169,7 @@ namespace detail {
 template <std::size_t Width>
 SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
   static_assert(std::has_single_bit(Width) && Width <= 64);
+  static_assert(std::endian::native == std::endian::little, "spiq: bytes of words lie lowest first");
   if constexpr (Width >= 8) {
     SPIQ_UNROLL
     for (std::size_t k = 0; k < Width / 8; ++k) row[i / 8 + k] = static_cast<unsigned char>(bits >> (8 * k));
