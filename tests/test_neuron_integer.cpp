@@ -236,8 +236,8 @@ TEST_CASE("integer neurons refuse what does not fit", "[neuron][integer]") {
   CHECK_THROWS_AS(run({.threshold = 1, .shift = -1}, 2), Error);
   // Products that wrap round to the sizes of empty spans.
   state.resize(128);
-  CHECK_THROWS_AS(neuron::run(neuron::IntegerNeuron<std::int8_t>{}, std::size_t{1} << 63, 128,
-                              std::span<const std::int8_t>(), std::span<std::int8_t>(state),
-                              std::span<std::uint64_t>()),
-                  Error);
+  CHECK_THROWS_AS(
+      neuron::run(neuron::IntegerNeuron<std::int8_t>{}, std::size_t{1} << 63, 128, std::span<const std::int8_t>(),
+                  std::span<std::int8_t>(state), std::span<std::uint64_t>()),
+      Error);
 }

@@ -97,7 +97,8 @@ TEST_CASE("stochastic neurons at the ends, and what they refuse", "[neuron][stoc
   Rng own = Rng{238}.split(0);
   const std::array<std::uint32_t, 2> key{own.bits(), own.bits()};
   REQUIRE(philox4x32({23, 0, 473 / 4, 0}, key)[473 % 4] >> 8 == 0);
-  for (const auto& [input, fires] : {std::pair{-std::numeric_limits<float>::infinity(), 0u}, {-18.0f, 0u}, {-17.0f, 1u}}) {
+  for (const auto& [input, fires] :
+       {std::pair{-std::numeric_limits<float>::infinity(), 0u}, {-18.0f, 0u}, {-17.0f, 1u}}) {
     CHECK((fired<simd::best>({}, 1, 24, std::vector<float>(24, input), 238, 473)[0] >> 23) == fires);
     CHECK((fired<simd::scalar>({}, 1, 24, std::vector<float>(24, input), 238, 473)[0] >> 23) == fires);
   }
@@ -169,8 +170,8 @@ TEMPLATE_LIST_TEST_CASE("counts under constant input equal those of the neuron",
     const auto theta_here = static_cast<float>((1 << 19) + rng.below(1 << 19));
     const float current = std::floor(theta_here * multiple / t) + static_cast<float>(rng.below(3)) - 1;
     float v = std::floor(theta_here * rng.uniform()), count = 0;
-    const V found = neuron::constant_input_count(V::broadcast(v), V::broadcast(current), V::broadcast(theta_here),
-                                                 V::broadcast(t));
+    const V found =
+        neuron::constant_input_count(V::broadcast(v), V::broadcast(current), V::broadcast(theta_here), V::broadcast(t));
     for (float step = 0; step < t; ++step) {
       v += current;
       count += v >= theta_here ? 1.0f : 0.0f;

@@ -21,8 +21,8 @@ namespace kernel {
 /// How sums over spikes are formed: over all inputs, or over those that spiked.
 enum class SpikeSums { dense, events };
 
-/// Share of spikes below which events are faster than dense tiles of f32 weights: where a 3x3 convolution of 64 channels
-/// takes as long either way. Linear maps gain a little longer.
+/// Share of spikes below which events are faster than dense tiles of f32 weights: where a 3x3 convolution of 64
+/// channels takes as long either way. Linear maps gain a little longer.
 template <class Arch>
 inline constexpr double event_crossover = 0.5;
 template <>

@@ -13,7 +13,7 @@
 SPIQ_BEGIN_NAMESPACE
 
 /// Charges: policies of `Neuron`. Each has
-/// - `states`, the number of its state variables, of which the first is the membrane potential, and their `state_names`;
+/// - `states`, the number of its state variables, of which the first is the membrane potential; their `state_names`;
 /// - `parameter_names`, and `parameters()`, their values;
 /// - `Constants<N>`, what a step needs, from `prepare(p)`, p the parameters as numbers N (a vector, or a Dual of one);
 /// - `charge(constants, state, x)`: advances the state by the current x and returns the charged membrane potential,

@@ -22,7 +22,8 @@ namespace encode {
 /// The numbers themselves at every step: direct coding, whose first product is the same at every step.
 inline void direct(std::span<const float> x, std::size_t steps, std::span<float> y) {
   expect_values("encode direct: output", y.size(), steps, x.size());
-  for (std::size_t t = 0; t < steps; ++t) std::copy(x.begin(), x.end(), y.begin() + static_cast<std::ptrdiff_t>(t * x.size()));
+  for (std::size_t t = 0; t < steps; ++t)
+    std::copy(x.begin(), x.end(), y.begin() + static_cast<std::ptrdiff_t>(t * x.size()));
 }
 
 /// sign(x) with probability min(1, |x|) at each step, else 0: rate coding; NaN never fires. A spike depends on the
@@ -40,10 +41,10 @@ inline void poisson(std::span<const float> x, std::size_t steps, const Rng& rng,
 
 /// How `latency` maps x in [0, 1] to the time of its only spike (snnTorch's spikegen.latency, same defaults).
 struct LatencyOptions {
-  float threshold = 0.01f;   ///< smaller numbers fire as it does, or not at all with `clip`
-  float tau = 1;             ///< steps; of the membrane charged by x, or of the line
-  bool linear = false;       ///< tau (1 - x) in place of tau ln(x / (x - threshold))
-  bool normalize = false;    ///< stretches the times over all steps
+  float threshold = 0.01f;  ///< smaller numbers fire as it does, or not at all with `clip`
+  float tau = 1;            ///< steps; of the membrane charged by x, or of the line
+  bool linear = false;      ///< tau (1 - x) in place of tau ln(x / (x - threshold))
+  bool normalize = false;   ///< stretches the times over all steps
   bool clip = false;
 };
 
@@ -51,12 +52,14 @@ struct LatencyOptions {
 /// the nearest step, halves to even; a time behind the last step gives no spike.
 inline void latency(std::span<const float> x, std::size_t steps, const LatencyOptions& o, std::span<float> y) {
   expect_values("encode latency: output", y.size(), steps, x.size());
-  if (!(o.threshold >= 0 && o.threshold < 1)) SPIQ_THROW("encode latency: threshold", "a number in [0, 1)", std::to_string(o.threshold));
+  if (!(o.threshold >= 0 && o.threshold < 1))
+    SPIQ_THROW("encode latency: threshold", "a number in [0, 1)", std::to_string(o.threshold));
   if (!(o.tau > 0 && std::isfinite(o.tau)))
     SPIQ_THROW("encode latency: tau", "a positive number of steps", std::to_string(o.tau));
   for (const float v : x)
     if (!(v >= 0 && v <= (o.linear ? 1 : std::numeric_limits<float>::max())))
-      SPIQ_THROW("encode latency: input", o.linear ? "numbers in [0, 1]" : "finite numbers that are not negative", std::to_string(v));
+      SPIQ_THROW("encode latency: input", o.linear ? "numbers in [0, 1]" : "finite numbers that are not negative",
+                 std::to_string(v));
   std::fill(y.begin(), y.end(), 0.0f);
   if (steps == 0 || x.empty()) return;
   const auto last = static_cast<float>(steps - 1);
@@ -80,12 +83,13 @@ inline void latency(std::span<const float> x, std::size_t steps, const LatencyOp
 }
 
 /// 1 where a number rises by at least `threshold` from one frame to the next, -1 where it falls by as much if `off`
-/// (snnTorch's spikegen.delta). x and y are [steps][n], apart from each other; before the first frame is zero. A threshold
-/// that is negative or NaN throws.
+/// (snnTorch's spikegen.delta). x and y are [steps][n], apart from each other; before the first frame is zero. A
+/// threshold that is negative or NaN throws.
 inline void delta(std::span<const float> x, std::size_t steps, float threshold, bool off, std::span<float> y) {
   expect_values("encode delta: output", y.size(), x.size(), 1);
   if (steps == 0 || x.size() % steps != 0)
-    SPIQ_THROW("encode delta: frames", "a number of steps that divides " + std::to_string(x.size()) + " values", std::to_string(steps));
+    SPIQ_THROW("encode delta: frames", "a number of steps that divides " + std::to_string(x.size()) + " values",
+               std::to_string(steps));
   if (!(threshold >= 0)) SPIQ_THROW("encode delta: threshold", "a number of at least 0", std::to_string(threshold));
   const std::size_t n = x.size() / steps;
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -147,10 +151,18 @@ inline void read_out(ReadOut kind, std::size_t steps, std::span<const float> x, 
       const float v = x[t * n + i];
       switch (kind) {
         case ReadOut::sum:
-        case ReadOut::mean: value += v; break;
-        case ReadOut::last: value = v; break;
-        case ReadOut::max: value = t == 0 ? v : std::max(value, v); break;
-        case ReadOut::membrane: value = leak * value + v; break;
+        case ReadOut::mean:
+          value += v;
+          break;
+        case ReadOut::last:
+          value = v;
+          break;
+        case ReadOut::max:
+          value = t == 0 ? v : std::max(value, v);
+          break;
+        case ReadOut::membrane:
+          value = leak * value + v;
+          break;
         case ReadOut::first_spike:
           if (value == 0 && v > 0) value = 1.0f / static_cast<float>(1 + t);
           break;

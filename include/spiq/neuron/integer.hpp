@@ -82,9 +82,9 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
   return worst;
 }
 
-/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never further,
-/// as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the members
-/// of `IntegerNeuron`, whatever their types.
+/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never
+/// further, as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the
+/// members of `IntegerNeuron`, whatever their types.
 template <class N>
 constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
   const std::int64_t theta = neuron.threshold;

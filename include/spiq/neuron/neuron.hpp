@@ -152,7 +152,8 @@ struct Refractory {
   Inner inner{};
   float period = 4;  ///< steps, a whole number
   void check() const {
-    need(period >= 0 && period < 0x1p24f && period == std::floor(period), "refractory period", "a number of steps", period);
+    need(period >= 0 && period < 0x1p24f && period == std::floor(period), "refractory period", "a number of steps",
+         period);
   }
 
   using compare = typename Inner::compare;
@@ -228,7 +229,8 @@ struct SinceSpike : Inner {
   static constexpr auto state_names = appended(Inner::state_names, "age");
   [[nodiscard]] auto initial_state() const { return appended(Inner::initial_state(), never); }
   template <class N, class Fire>
-  static SPIQ_INLINE Spike<N> step(const typename Inner::template Constants<N>& c, N* state, const N& x, const Fire& fire) {
+  static SPIQ_INLINE Spike<N> step(const typename Inner::template Constants<N>& c, N* state, const N& x,
+                                   const Fire& fire) {
     const N age = state[states - 1], one = N::broadcast(1.0f);
     const Spike<N> s = Inner::step(c, state, x, fire.since(age));
     state[states - 1] = where(detached(s), one, age + one);
@@ -237,8 +239,9 @@ struct SinceSpike : Inner {
 };
 
 /// Two exponential currents whose difference rises and falls, snnTorch's Alpha, 0 < beta < alpha < 1:
-/// e <- alpha e + x, i <- beta i - x, v = tau (e + i), tau = ln alpha / (ln beta - ln alpha) + 1. Its reset, in the next
-/// step, acts on the currents: soft, e loses the threshold, i is emptied and v gains the i of before; hard, all are 0.
+/// e <- alpha e + x, i <- beta i - x, v = tau (e + i), tau = ln alpha / (ln beta - ln alpha) + 1. Its reset, in the
+/// next step, acts on the currents: soft, e loses the threshold, i is emptied and v gains the i of before; hard, all
+/// are 0.
 template <class Reset = reset::Soft>
 struct AlphaNeuron {
   static_assert(std::same_as<Reset, reset::Soft> || std::same_as<Reset, reset::Hard>,

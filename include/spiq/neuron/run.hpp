@@ -125,8 +125,8 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
 
 /// Runs `steps` steps of neurons [begin, end) of n: x [steps][n] currents, state [states][n], read and written.
 /// `sink(t, i, access, s, v)` gets what the vector of neurons from i on does in step t: a `Spike`, and the membrane
-/// potential after it. Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are no
-/// neurons. Results do not depend on how neurons are shared out to calls.
+/// potential after it. Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are
+/// no neurons. Results do not depend on how neurons are shared out to calls.
 /// Bound: the loads of x, with states and spikes 4 + 8 states / steps + 1 / 8 bytes a neuron and step, or in the first
 /// cache the instructions of the model.
 template <class Arch = simd::best, Model M, class Sink>
