@@ -204,6 +204,8 @@ TEST_CASE("int8 or int16 follows from weights and fan-in", "[neuron][integer]") 
   CHECK_THROWS_AS(neuron::current_bounds(weights, 0), Error);
   CHECK_THROWS_AS(neuron::current_bounds(weights, 4, 1, bias), Error);
   CHECK_THROWS_AS(neuron::current_bounds(weights, 2, -1), Error);
+  CHECK_THROWS_AS(neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.shift = 64}, current, 4), Error);
+  CHECK_THROWS_AS(neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.shift = -1}, current, 4), Error);
   constexpr neuron::IntegerNeuron<std::int16_t> m{.threshold = 30};
   constexpr auto four = neuron::membrane_bounds(m, current, 4), hundred = neuron::membrane_bounds(m, current, 100);
   STATIC_REQUIRE(four.low == -80);

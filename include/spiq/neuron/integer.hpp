@@ -84,9 +84,11 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
 
 /// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never
 /// further, as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the
-/// members of `IntegerNeuron`, whatever their types.
+/// members of `IntegerNeuron`, whatever their types. Throws `spiq::Error` for a shift below 0 or above 62.
 template <class N>
 constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
+  if (neuron.shift < 0 || neuron.shift > 62)
+    SPIQ_THROW("bounds of the membrane: shift", "0 to 62", std::to_string(neuron.shift));
   const std::int64_t theta = neuron.threshold;
   const auto leaked = [&](std::int64_t v) { return neuron.shift == 0 ? v : v - (v >> neuron.shift); };
   std::int64_t low = neuron.initial, high = neuron.initial;
