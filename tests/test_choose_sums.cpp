@@ -117,6 +117,7 @@ TEST_CASE("the density of a calibration batch decides, layer by layer, and the r
   std::ostringstream text;
   text << report::layer_table(lowered);
   CHECK(mentions(text.str(), "dense_f32 d=0."));
+  CHECK_THROWS_AS(exec::choose_sums(lowered, images, std::nan("")), Error);
   CHECK_THROWS_AS(exec::choose_sums(lowered, Tensor<float>({0, 2, 9, 8})), Error);
   CHECK_THROWS_AS(exec::choose_sums(lowered, make_images<Converted>(1, 1)), Error);
 }

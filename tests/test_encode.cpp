@@ -14,7 +14,7 @@ using Floats = std::vector<float>;
 }
 
 TEST_CASE("Poisson spikes come at their rates, signed, and from the seed alone", "[encode]") {
-  const Floats x{0.0f, 0.1f, -0.5f, 0.9f, 1.0f, 1.7f};
+  const Floats x{0.0f, 0.1f, -0.5f, 0.9f, 1.0f, 1.7f, std::numeric_limits<float>::quiet_NaN()};
   const std::size_t steps = 20000;
   Floats y(steps * x.size()), again(y.size()), other(y.size());
   encode::poisson(x, steps, Rng(3), y);
@@ -25,13 +25,14 @@ TEST_CASE("Poisson spikes come at their rates, signed, and from the seed alone",
   for (std::size_t i = 0; i < x.size(); ++i) {
     double sum = 0;
     for (std::size_t t = 0; t < steps; ++t) sum += double{y[t * x.size() + i]};
-    const double rate = std::min(1.0, std::abs(double{x[i]})), n = static_cast<double>(steps);
-    CHECK(std::abs(sum - std::copysign(rate, double{x[i]}) * n) <= 4 * std::sqrt(n * rate * (1 - rate)) + 1e-9);
+    const double value = x[i] == x[i] ? double{x[i]} : 0;
+    const double rate = std::min(1.0, std::abs(value)), n = static_cast<double>(steps);
+    CHECK(std::abs(sum - std::copysign(rate, value) * n) <= 4 * std::sqrt(n * rate * (1 - rate)) + 1e-9);
   }
 }
 
 TEST_CASE("phases of a period sum to the number", "[encode]") {
-  const Floats x{0, 0.5f, 0.8125f, 0.3f, 1, -1};
+  const Floats x{0, 0.5f, 0.8125f, 0.3f, 1, -1, 1e30f, std::numeric_limits<float>::quiet_NaN()};
   Floats y(16 * x.size());
   encode::phase(x, 16, 8, y);
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -41,7 +42,7 @@ TEST_CASE("phases of a period sum to the number", "[encode]") {
       second += double{y[(t + 8) * x.size() + i]};
     }
     CHECK(first == second);
-    CHECK(std::abs(first - std::max(0.0, std::min(double{x[i]}, 255.0 / 256))) <= 1.0 / 512);
+    CHECK(std::abs(first - (x[i] > 0 ? std::min(double{x[i]}, 255.0 / 256) : 0)) <= 1.0 / 512);
   }
   CHECK(y[0 * x.size() + 1] == 0.5f);
 }
@@ -130,7 +131,10 @@ TEST_CASE("encoders refuse spans of other sizes and numbers that mean nothing", 
   CHECK_THROWS_AS(encode::phase(x, 2, 0, two), Error);
   CHECK_THROWS_AS(encode::phase(x, 2, 25, two), Error);
   CHECK_THROWS_AS(encode::delta(x, 3, 0.1f, true, x), Error);
+  CHECK_THROWS_AS(encode::delta(x, 2, -0.1f, true, spikes), Error);
+  CHECK_THROWS_AS(encode::delta(x, 2, std::numeric_limits<float>::quiet_NaN(), true, spikes), Error);
   CHECK_THROWS_AS(encode::latency(x, 2, {.tau = 0}, two), Error);
+  CHECK_THROWS_AS(encode::latency(x, 2, {.tau = std::numeric_limits<float>::infinity()}, two), Error);
   CHECK_THROWS_AS(encode::latency(x, 2, {.threshold = 1}, two), Error);
   CHECK_THROWS_AS(read_out(ReadOut::sum, 3, x, two), Error);
   CHECK_THROWS_AS(read_out(ReadOut::membrane, 2, two, x, 1.5f), Error);

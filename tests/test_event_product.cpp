@@ -68,6 +68,17 @@ TEMPLATE_LIST_TEST_CASE("int16 sums are proved, or int32 takes over in time", "[
       CHECK(!product.proved());
       check_product(product, large);
     }
+  // 65538 weights of 32767 are the most that int32 holds.
+  for (const int in : {65538, 65539}) {
+    kernel::FoldedWeights huge{kernel::ConvGeometry::linear(in, 1), {}, {0}, {1}};
+    for (const float weight : {32767.0F, -32767.0F}) {
+      huge.weight.assign(static_cast<std::size_t>(in), weight);
+      if (in == 65538)
+        CHECK_NOTHROW(Product::pack(huge));
+      else
+        CHECK_THROWS_AS(Product::pack(huge), Error);
+    }
+  }
   auto wrong = spike_problem(g, 1, 1, 0.5, 10);
   wrong.weights.weight[7] = 32768.0F;
   CHECK_THROWS_AS(Product::pack(wrong.weights), Error);

@@ -133,6 +133,9 @@ TEMPLATE_LIST_TEST_CASE("In exact arithmetic bit-serial spikes equal the network
 }
 
 TEST_CASE("Bit-serial spikes refuse levels that are not the numbers of some bits", "[lower][bits]") {
+  using neuron::BitSerial;
+  STATIC_REQUIRE((BitSerial::fits(1) && BitSerial::fits(255) && BitSerial::fits(2147483647)));
+  STATIC_REQUIRE_FALSE((BitSerial::fits(0) || BitSerial::fits(-1) || BitSerial::fits(254) || BitSerial::fits(1 << 30)));
   auto net = make_network<Small>(1);
   const auto text = [&](int levels) {
     net.layer<3>().levels = levels;

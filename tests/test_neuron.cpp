@@ -7,6 +7,7 @@
 #include <spiq/neuron/presets.hpp>
 #include <spiq/neuron/run.hpp>
 #include <spiq/neuron/surrogate.hpp>
+#include <spiq/nn/spiking.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -89,7 +90,9 @@ void for_every_model(const Use& use) {
 
 TEST_CASE("rates of soft and hard reset under a constant current", "[neuron]") {
   // specs of RMP-SNN (arXiv 2003.01811): over 100 steps, threshold 1.
-  const auto rate = [](const auto& model, float current) { return traced(model, 100, constant(current, 100)).count(0); };
+  const auto rate = [](const auto& model, float current) {
+    return traced(model, 100, constant(current, 100)).count(0);
+  };
   const auto soft = presets::spikingjelly_if<reset::Soft>();
   const auto hard = presets::spikingjelly_if<>();
   CHECK(rate(hard, 0.3f) == 25);
@@ -147,12 +150,14 @@ TEST_CASE("Izhikevich's presets fire in their ways", "[neuron]") {
   CHECK(traced(presets::izhikevich(), 2000, constant(0, 2000)).count(0) == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("every model over time equals its scalar steps, at every size", "[neuron]", spiq_test::Backends) {
+TEMPLATE_LIST_TEST_CASE("every model over time equals its scalar steps, at every size", "[neuron]",
+                        spiq_test::Backends) {
   constexpr std::size_t steps = 11;
   for_every_model([&](const auto& model) {
     using M = std::remove_cvref_t<decltype(model)>;
     std::size_t fired = 0;
-    for (const std::size_t n : {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{65}, std::size_t{131}, std::size_t{300}}) {
+    for (const std::size_t n :
+         {std::size_t{1}, std::size_t{3}, std::size_t{16}, std::size_t{65}, std::size_t{131}, std::size_t{300}}) {
       const Floats x = random(steps * n, -0.5f, 2.5f, n);
       const Trace whole = traced<TestType>(model, steps, x);
       // One step at a time.
@@ -161,7 +166,8 @@ TEMPLATE_LIST_TEST_CASE("every model over time equals its scalar steps, at every
       for (std::size_t t = 0; t < steps; ++t) {
         neuron::run<TestType>(model, 1, n, std::span<const float>(x).subspan(t * n, n), std::span<float>(state),
                               std::span<std::uint64_t>(words));
-        CHECK(std::equal(words.begin(), words.end(), whole.words.begin() + static_cast<std::ptrdiff_t>(t * words.size())));
+        CHECK(std::equal(words.begin(), words.end(),
+                         whole.words.begin() + static_cast<std::ptrdiff_t>(t * words.size())));
         if (n % 64 != 0) CHECK(words.back() >> (n % 64) == 0);
       }
       CHECK(state == whole.state);
@@ -174,12 +180,15 @@ TEMPLATE_LIST_TEST_CASE("every model over time equals its scalar steps, at every
         for (std::size_t t = 0; t < steps; ++t) same = same && whole.spike(t, i) == scalar.spike(t, i);
         differing += same ? 0 : 1;
         for (std::size_t k = 0; same && k < static_cast<std::size_t>(M::states); ++k)
-          CHECK(std::abs(whole.state[k * n + i] - scalar.state[k * n + i]) <= 1e-4f * std::max(1.0f, std::abs(scalar.state[k * n + i])));
+          CHECK(std::abs(whole.state[k * n + i] - scalar.state[k * n + i]) <=
+                1e-4f * std::max(1.0f, std::abs(scalar.state[k * n + i])));
       }
       CHECK(differing == 0);
     }
-    if constexpr (!std::is_same_v<typename M::compare, fire::Never>) CHECK(fired > 100);
-    else CHECK(fired == 0);
+    if constexpr (!std::is_same_v<typename M::compare, fire::Never>)
+      CHECK(fired > 100);
+    else
+      CHECK(fired == 0);
   });
 }
 
@@ -214,6 +223,68 @@ TEST_CASE("spans of other sizes are refused", "[neuron]") {
   state.clear();
   words.clear();
   CHECK_NOTHROW(run(2, 0));
+  // Products that wrap round to the sizes of empty spans.
+  state.resize(128);
+  CHECK_THROWS_AS(run(std::size_t{1} << 63, 128), Error);
+  state.clear();
+  CHECK_THROWS_AS(run(2, std::numeric_limits<std::size_t>::max()), Error);
+}
+
+TEST_CASE("models whose constants make no sense are refused", "[neuron]") {
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  const auto refused = [](const auto& model) {
+    CHECK_THROWS_AS(traced(model, 1, {1.0f}), Error);
+    Spiking<std::remove_cvref_t<decltype(model)>> layer(Shape{1, 1, 1});
+    const auto before = layer.model.parameters();
+    CHECK_THROWS_AS(layer.set(model), Error);
+    CHECK(layer.model.parameters() == before);
+  };
+  for_every_model([](const auto& model) { CHECK_NOTHROW(neuron::check(model)); });
+  for (const auto& [alpha, beta] :
+       {std::pair{0.8f, 0.8f}, {0.8f, 0.9f}, {1.0f, 0.5f}, {0.5f, 0.0f}, {0.5f, -0.1f}, {nan, 0.1f}, {0.5f, nan}})
+    refused(presets::snntorch_alpha<>(alpha, beta));
+  CHECK_NOTHROW(traced(presets::snntorch_alpha<>(0.8f, 0.79f), 1, {1.0f}));
+  refused(presets::spikingjelly_lif<>(0));
+  refused(presets::spikingjelly_lif<>(-2));
+  refused(presets::spikingjelly_lif<>(nan));
+  refused(presets::spikingjelly_lif<>(2, 1, inf));
+  refused(presets::spikingjelly_if<>(nan));
+  refused(presets::spikingjelly_if<reset::Soft>(-inf));
+  CHECK_NOTHROW(traced(presets::spikingjelly_if<reset::Soft>(inf), 1, {1.0f}));
+  CHECK_THROWS_AS(presets::spikingjelly_plif<>(1), Error);
+  CHECK_THROWS_AS(presets::spikingjelly_plif<>(0.5f), Error);
+  refused(presets::nir_lif({.tau = 0}));
+  refused(presets::norse_lif({.v_leak = nan}));
+  refused(presets::norse_lif_ex({}, 0));
+  refused(neuron::Neuron<charge::QuadraticLeak<>>{{.tau = 0}});
+  refused(neuron::Neuron<charge::QuadraticLeak<true>>{{.adaptation_tau = 0}});
+  refused(neuron::Neuron<charge::ExponentialLeak>{{.tau = -1}});
+  refused(neuron::Neuron<charge::ExponentialLeak>{{.delta = 0}});
+  // Within wrappers, too.
+  refused(neuron::Neuron<charge::Rectified<>>{{.inner = {.leak = 0}}});
+  refused(neuron::Refractory<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(nan), 3});
+  for (const float period : {-1.0f, 2.5f, nan, inf})
+    refused(neuron::Refractory<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(), period});
+  refused(neuron::SelfRecurrent<presets::SnnTorchLeaky<>>{presets::snntorch_leaky<>(), nan});
+  refused(neuron::SinceSpike<presets::SnnTorchAlpha<>>{presets::snntorch_alpha<>(0.5f, 0.6f)});
+}
+
+TEST_CASE("charges that wrap others keep their thresholds and first states", "[neuron]") {
+  const auto x = random(200, 0, 1.5f, 6);
+  const auto adaptive = neuron::Neuron<charge::Adaptive<charge::Decay>, fire::AtThreshold, reset::Hard>{};
+  // Without negative potentials max(0, 1 h) is h.
+  const auto rectified =
+      neuron::Neuron<charge::Rectified<charge::Adaptive<charge::Decay>>, fire::AtThreshold, reset::Hard>{};
+  const Trace expected = traced(adaptive, 200, x), found = traced(rectified, 200, x);
+  CHECK(expected.count(0) > 10);
+  CHECK(found.words == expected.words);
+  CHECK(found.state == expected.state);
+  // Two adaptations of half the rise are one of all.
+  auto half = neuron::Neuron<charge::Adaptive<charge::Adaptive<charge::Decay>>, fire::AtThreshold, reset::Hard>{};
+  half.charge.k = half.charge.inner.k = adaptive.charge.k / 2;
+  CHECK(traced(half, 200, x).words == expected.words);
+  const neuron::Neuron<charge::Adaptive<charge::Izhikevich>> model{.initial = -65};
+  CHECK(model.initial_state() == std::array{-65.0f, -13.0f, 0.0f});
 }
 
 namespace {
@@ -273,19 +344,22 @@ TEMPLATE_LIST_TEST_CASE("gradients of states, input and parameters equal central
     };
     const neuron::Differentiable<typename M::compare, surrogate::Rectangle> fire{{1}};
     Floats gradient = weights, gx(n), gp(M::parameter_count);
-    neuron::step_backward<TestType>(model, fire, n, x.data(), before.data(), nullptr, gradient.data(), gx.data(), gp.data());
+    neuron::step_backward<TestType>(model, fire, n, x.data(), before.data(), nullptr, gradient.data(), gx.data(),
+                                    gp.data());
     const float h = 1.0f / 64;
     const auto changed = [&](Floats v, std::size_t i, float by) {
       v[i] += by;
       return v;
     };
     for (const std::size_t i : {std::size_t{0}, std::size_t{15}, std::size_t{20}}) {
-      const double slope = (read(model, before, changed(x, i, h)) - read(model, before, changed(x, i, -h))) / (2 * double{h});
+      const double slope =
+          (read(model, before, changed(x, i, h)) - read(model, before, changed(x, i, -h))) / (2 * double{h});
       CHECK(std::abs(slope - double{gx[i]}) < 2e-3 * std::max(1.0, std::abs(slope)));
       for (std::size_t k = 0; k < static_cast<std::size_t>(M::states); ++k) {
         if (M::state_names[k] == "rho" || M::state_names[k] == "s") continue;  // steps of their own
         const std::size_t at = k * n + i;
-        const double s = (read(model, changed(before, at, h), x) - read(model, changed(before, at, -h), x)) / (2 * double{h});
+        const double s =
+            (read(model, changed(before, at, h), x) - read(model, changed(before, at, -h), x)) / (2 * double{h});
         CHECK(std::abs(s - double{gradient[at]}) < 2e-3 * std::max(1.0, std::abs(s)));
       }
     }

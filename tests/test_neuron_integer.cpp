@@ -200,6 +200,12 @@ TEST_CASE("int8 or int16 follows from weights and fan-in", "[neuron][integer]") 
   constexpr std::int32_t bias[] = {-1, 40};
   STATIC_REQUIRE(neuron::current_bounds(weights, 2, 2, bias).high == 46);
   STATIC_REQUIRE(neuron::current_bounds(weights, 2, 2, bias).low == -7);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 3), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 0), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 4, 1, bias), Error);
+  CHECK_THROWS_AS(neuron::current_bounds(weights, 2, -1), Error);
+  CHECK_THROWS_AS(neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.shift = 64}, current, 4), Error);
+  CHECK_THROWS_AS(neuron::membrane_bounds(neuron::IntegerNeuron<std::int16_t>{.shift = -1}, current, 4), Error);
   constexpr neuron::IntegerNeuron<std::int16_t> m{.threshold = 30};
   constexpr auto four = neuron::membrane_bounds(m, current, 4), hundred = neuron::membrane_bounds(m, current, 100);
   STATIC_REQUIRE(four.low == -80);
@@ -230,4 +236,10 @@ TEST_CASE("integer neurons refuse what does not fit", "[neuron][integer]") {
   CHECK_THROWS_AS(run({.threshold = 0}, 2), Error);
   CHECK_THROWS_AS(run({.threshold = 1, .shift = 8}, 2), Error);
   CHECK_THROWS_AS(run({.threshold = 1, .shift = -1}, 2), Error);
+  // Products that wrap round to the sizes of empty spans.
+  state.resize(128);
+  CHECK_THROWS_AS(
+      neuron::run(neuron::IntegerNeuron<std::int8_t>{}, std::size_t{1} << 63, 128, std::span<const std::int8_t>(),
+                  std::span<std::int8_t>(state), std::span<std::uint64_t>()),
+      Error);
 }

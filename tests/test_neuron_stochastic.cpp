@@ -93,13 +93,31 @@ TEST_CASE("stochastic neurons at the ends, and what they refuse", "[neuron][stoc
       -std::numeric_limits<float>::infinity(), 80,    -80};
   CHECK(fired<simd::best>({}, 1, 7, u, 1)[0] == 0b0101010);
   CHECK(fired<simd::scalar>({}, 1, 7, u, 1)[0] == 0b0101010);
+  // A draw of 0, the least there is, fires what it can alone.
+  Rng own = Rng{238}.split(0);
+  const std::array<std::uint32_t, 2> key{own.bits(), own.bits()};
+  REQUIRE(philox4x32({23, 0, 473 / 4, 0}, key)[473 % 4] >> 8 == 0);
+  for (const auto& [input, fires] :
+       {std::pair{-std::numeric_limits<float>::infinity(), 0u}, {-18.0f, 0u}, {-17.0f, 1u}}) {
+    CHECK((fired<simd::best>({}, 1, 24, std::vector<float>(24, input), 238, 473)[0] >> 23) == fires);
+    CHECK((fired<simd::scalar>({}, 1, 24, std::vector<float>(24, input), 238, 473)[0] >> 23) == fires);
+  }
   CHECK_THROWS_AS(fired<simd::best>({.sigma = 0}, 1, 7, u, 1), Error);
+  CHECK_THROWS_AS(fired<simd::best>({.sigma = 1e-39f}, 1, 7, u, 1), Error);
+  CHECK_THROWS_AS(fired<simd::best>({.u0 = std::numeric_limits<float>::infinity()}, 1, 7, u, 1), Error);
   CHECK_THROWS_AS(fired<simd::best>({}, 2, 7, u, 1), Error);
+  // Products that wrap round to the sizes of empty spans.
+  CHECK_THROWS_AS(neuron::run(neuron::StochasticNeuron{}, std::size_t{1} << 63, 128, std::span<const float>(), Rng{1},
+                              std::span<std::uint64_t>()),
+                  Error);
 }
 
 TEST_CASE("counts under constant input, in integers", "[neuron][constant_input]") {
   using neuron::constant_input_count;
   STATIC_REQUIRE(constant_input_count(3, 5, 10, 4) == 2);
+  using I8 = std::int8_t;
+  STATIC_REQUIRE(constant_input_count(I8{3}, I8{31}, I8{10}, I8{4}) == 4);
+  STATIC_REQUIRE(constant_input_count(I8{0}, I8{-7}, I8{10}, I8{4}) == 0);
   std::size_t wrong = 0;
   for (int theta = 1; theta <= 12; ++theta)
     for (int v0 = 0; v0 < theta; ++v0)
@@ -142,6 +160,24 @@ TEMPLATE_LIST_TEST_CASE("counts under constant input equal those of the neuron",
     for (std::size_t t = 0; t < steps; ++t)
       count += static_cast<float>(words[t * neuron::spike_words(n) + i / 64] >> (i % 64) & 1);
     wrong += count != counts[i] ? 1 : 0;
+  }
+  CHECK(wrong == 0);
+
+  // Thresholds of 20 binary digits, where sums lie one unit beside their multiples.
+  Rng rng{8};
+  for (int trial = 0; trial < 3000; ++trial) {
+    const auto t = static_cast<float>(1 + rng.below(15)), multiple = static_cast<float>(rng.below(16));
+    const auto theta_here = static_cast<float>((1 << 19) + rng.below(1 << 19));
+    const float current = std::floor(theta_here * multiple / t) + static_cast<float>(rng.below(3)) - 1;
+    float v = std::floor(theta_here * rng.uniform()), count = 0;
+    const V found =
+        neuron::constant_input_count(V::broadcast(v), V::broadcast(current), V::broadcast(theta_here), V::broadcast(t));
+    for (float step = 0; step < t; ++step) {
+      v += current;
+      count += v >= theta_here ? 1.0f : 0.0f;
+      v -= v >= theta_here ? theta_here : 0.0f;
+    }
+    wrong += reduce_max(found) != count ? 1 : 0;
   }
   CHECK(wrong == 0);
 }

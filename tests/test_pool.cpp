@@ -4,7 +4,6 @@
 
 #include <spiq/core/random.hpp>
 #include <spiq/kernel/pool.hpp>
-#include <spiq/kernel/unpack.hpp>
 
 #include <cmath>
 #include <limits>
@@ -199,13 +198,5 @@ TEMPLATE_LIST_TEST_CASE("global average pooling", "[pool]", spiq_test::Backends)
     global_average_pool_backward<TestType>(in, dy.data(), back.data(), samples, 2);
     CHECK(worst(out, y) < 1e-6);
     CHECK(worst(back, dx) < 1e-6);
-  }
-}
-
-TEST_CASE("bits spread to bytes", "[pool]") {
-  for (std::uint64_t bits = 0; bits < 256; ++bits) {
-    std::uint64_t expected = 0;
-    for (int k = 0; k < 8; ++k) expected |= (bits >> k & 1) << 8 * k;
-    CHECK(spread_bits(bits | 0xab00) == expected);
   }
 }

@@ -67,3 +67,11 @@ TEMPLATE_LIST_TEST_CASE("bits as lists and as bytes", "[simd]", spiq_test::Backe
     }
   }
 }
+
+TEST_CASE("bits spread to bytes", "[simd]") {
+  for (std::uint64_t bits = 0; bits < 256; ++bits) {
+    std::uint64_t expected = 0;
+    for (int k = 0; k < 8; ++k) expected |= (bits >> k & 1) << 8 * k;
+    CHECK(simd::spread_bits(bits | 0xab00) == expected);
+  }
+}

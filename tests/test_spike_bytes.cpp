@@ -2,6 +2,8 @@
 #include "backends.hpp"
 #include "spike_products.hpp"
 
+#include <limits>
+
 using namespace spiq_test;
 
 TEMPLATE_LIST_TEST_CASE("spikes times 8-bit weights are exact", "[spike_bytes]", spiq_test::Backends) {
@@ -44,4 +46,28 @@ TEST_CASE("weights that are no bytes are refused", "[spike_bytes]") {
   CHECK_NOTHROW(kernel::DenseS8<simd::best>::pack(p.weights));
   p.weights.unit.pop_back();
   CHECK_THROWS_AS(kernel::DenseS8<simd::best>::pack(p.weights), Error);
+}
+
+TEST_CASE("rows go into every packing and out again, and bytes hold no other numbers", "[spike_bytes]") {
+  const auto there_and_back = [](auto packing, std::vector<float> in) {
+    using P = decltype(packing);
+    std::vector<typename P::word> row(Buffer<P>::row_words(static_cast<int>(in.size())));
+    kernel::pack_row<P>(in.data(), row.data(), static_cast<int>(in.size()));
+    kernel::unpack_row<P>(row.data(), in.data(), static_cast<int>(in.size()));
+    return in;
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+  for (const std::size_t n : {1u, 63u, 64u, 65u, 130u}) {
+    std::vector<float> spikes(n), bytes(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      spikes[i] = i * i % 7 < 3 ? 1.0F : 0.0F;
+      bytes[i] = static_cast<float>(i * 37 % 256);
+    }
+    CHECK(there_and_back(packing::by_channel{}, spikes) == spikes);
+    CHECK(there_and_back(packing::levels{}, bytes) == bytes);
+    CHECK(there_and_back(packing::counts{}, bytes) == bytes);
+    CHECK(there_and_back(packing::real{}, bytes) == bytes);
+  }
+  CHECK(there_and_back(packing::counts{}, {-1, 256, 1e30F, inf, -inf, nan, 254.9F}) ==
+        std::vector<float>{0, 255, 255, 255, 0, 0, 254});
 }

@@ -104,6 +104,7 @@
 #include <spiq/neuron/bit_serial.hpp>
 #include <spiq/neuron/charge.hpp>
 #include <spiq/neuron/constant_input.hpp>
+#include <spiq/neuron/constants.hpp>
 #include <spiq/neuron/delay.hpp>
 #include <spiq/neuron/dual.hpp>
 #include <spiq/neuron/encode.hpp>

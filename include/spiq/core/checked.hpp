@@ -2,10 +2,12 @@
 /// Sizes that do not wrap round: what is too large for std::size_t becomes its largest value, which no array has.
 #pragma once
 
-#include <spiq/core/abi.hpp>
+#include <spiq/core/error.hpp>
 
 #include <cstddef>
 #include <limits>
+#include <string>
+#include <string_view>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -26,6 +28,12 @@ SPIQ_BEGIN_NAMESPACE
 /// none where there is no row or nothing in it; the largest size where that does not fit.
 [[nodiscard]] constexpr std::size_t strided_extent(std::size_t count, std::size_t stride, std::size_t length) noexcept {
   return count == 0 || length == 0 ? 0 : saturating_sum(saturating_product(count - 1, stride), length);
+}
+
+/// Throws unless `found` values are rows * columns, which may be more than can be counted.
+inline void expect_values(std::string_view where, std::size_t found, std::size_t rows, std::size_t columns) {
+  if (found != saturating_product(rows, columns))
+    SPIQ_THROW(where, std::to_string(rows) + " * " + std::to_string(columns) + " values", std::to_string(found));
 }
 
 SPIQ_END_NAMESPACE

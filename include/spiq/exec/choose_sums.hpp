@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -47,12 +48,14 @@ void use_sums(Network& network, kernel::SpikeSums sums) {
 
 /// Measures the density of the spikes that each layer reads on images [n, C, H, W], by the set bits of their words, and
 /// lets those layers walk events where it is below `crossover` (a negative one: that of the architecture). The type of
-/// the network does not change; `layers()` tells product and density. Throws on other extents and on no images at all.
+/// the network does not change; `layers()` tells product and density. Throws on other extents, on no images at all and
+/// on a NaN, and the network stays as it is.
 template <class Network>
 void choose_sums(Network& network, const Tensor<float>& images, double crossover = -1) {
   network.input.check(images.extents());
   const std::size_t count = images.extent(0), batch = std::min<std::size_t>(count, 16),
                     size = network.input.shape.size();
+  if (std::isnan(crossover)) SPIQ_THROW("density of spikes below which events are walked", "a number", "NaN");
   if (count == 0) SPIQ_THROW("images to measure the density of spikes", "at least 1", "0");
   std::vector<std::size_t> spikes, neurons;  // of the layers in order, those that read no spikes too
   {

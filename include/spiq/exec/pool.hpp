@@ -102,7 +102,7 @@ private:
         for (int y = window.y0; y < window.y1; ++y)
           for (int x = window.x0; x < window.x1; ++x) {
             const std::uint64_t bits = row(y, x)[c / 64];
-            for (std::size_t k = 0; 8 * k < count; ++k) bytes[k] += kernel::spread_bits(bits >> 8 * k);
+            for (std::size_t k = 0; 8 * k < count; ++k) bytes[k] += simd::spread_bits(bits >> 8 * k);
           }
         std::size_t k = 0;
         for (; 8 * k + 8 <= count; ++k) std::memcpy(to + c + 8 * k, bytes + k, 8);

@@ -6,9 +6,9 @@
 #include <spiq/kernel/product.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -21,8 +21,8 @@ namespace kernel {
 /// How sums over spikes are formed: over all inputs, or over those that spiked.
 enum class SpikeSums { dense, events };
 
-/// Share of spikes below which events are faster than dense tiles of f32 weights: where a 3x3 convolution of 64 channels
-/// takes as long either way. Linear maps gain a little longer.
+/// Share of spikes below which events are faster than dense tiles of f32 weights: where a 3x3 convolution of 64
+/// channels takes as long either way. Linear maps gain a little longer.
 template <class Arch>
 inline constexpr double event_crossover = 0.5;
 template <>
@@ -93,7 +93,8 @@ public:
   using Scratch = EventScratch;
   static constexpr const char* name = "event_s16";
 
-  /// Throws unless all weights are -32767 ... 32767 units, or where there are groups.
+  /// Throws unless all weights are -32767 ... 32767 units and no spikes whatsoever can bring sums out of int32, or where
+  /// there are groups.
   static EventS16 pack(const FoldedWeights& w) {
     if (w.geometry.groups != 1) SPIQ_THROW("event-driven product", "1 group", std::to_string(w.geometry.groups));
     EventS16 p;
@@ -101,6 +102,7 @@ public:
     p.geometry_ = w.geometry;
     p.weights_ = Weights(w.geometry, q);
     const auto fan_in = static_cast<std::size_t>(w.geometry.fan_in());
+    constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
     for (const auto& block : p.weights_.blocks()) {
       int limit = std::numeric_limits<int>::max();
       for (int o = block.channel; o < block.channel + block.channels; ++o) {
@@ -111,6 +113,8 @@ public:
           (q[i] > 0 ? up : down) += q[i];
           largest = std::max(largest, std::abs(int{q[i]}));
         }
+        if (up > most || down < -most)
+          SPIQ_THROW("event-driven product: sums", "at most " + std::to_string(most), std::to_string(up - down));
         if (up > 32767 || down < -32768) limit = std::min(limit, 32767 / largest);
       }
       p.limits_.push_back(limit);

@@ -137,7 +137,6 @@ private:
                static_cast<std::size_t>(Sums::place(static_cast<int>(i % static_cast<std::size_t>(Bytes::width))))] = i;
     }
     const int tap_groups = groups_before(g.in.channels), words = (g.in.channels + 63) / 64;
-    const std::uint64_t last_word = ~std::uint64_t{0} >> (64 * words - g.in.channels);
     std::uint64_t word[chunk];
     const std::uint64_t* from[chunk];
     std::uint8_t* out = fields;
@@ -151,8 +150,8 @@ private:
                          : nullptr;
         }
         for (int w = 0; w < words; ++w) {
-          const std::uint64_t mask = w + 1 == words ? last_word : ~std::uint64_t{0};
-          for (std::size_t b = 0; b < chunk; ++b) word[b] = from[b] != nullptr ? from[b][w] & mask : 0;
+          // Bits beyond the channels choose among equal entries.
+          for (std::size_t b = 0; b < chunk; ++b) word[b] = from[b] != nullptr ? from[b][w] : 0;
           for (int k = 0; k < std::min(word_groups, tap_groups - w * word_groups); ++k)
             for (int v = 0; v < vectors; ++v, out += Bytes::width)
               simd::table_fields<Arch>(word + v * Bytes::width, k * bits, out);

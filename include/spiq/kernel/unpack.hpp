@@ -5,6 +5,7 @@
 #include <spiq/core/packing.hpp>
 #include <spiq/simd/simd.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -13,12 +14,6 @@
 SPIQ_BEGIN_NAMESPACE
 
 namespace kernel {
-
-/// Bit k of the last eight of `bits` as the k-th byte, 0 or 1, lowest first.
-constexpr std::uint64_t spread_bits(std::uint64_t bits) noexcept {
-  const std::uint64_t one_bit_each = (bits & 0xff) * 0x0101010101010101U & 0x8040201008040201U;
-  return (one_bit_each + 0x7f7f7f7f7f7f7f7fU) >> 7 & 0x0101010101010101U;
-}
 
 /// Writes the first `channels` values of a row of packing P as T; spikes become 0 and 1.
 template <class P, class T>
@@ -35,15 +30,22 @@ SPIQ_INLINE void unpack_row(const typename P::word* row, T* out, int channels) n
   }
 }
 
-/// The reverse: values that packing P can hold into a row.
+/// The reverse; what is not 0 is a spike. Bytes hold the whole part of 0 to 255, the nearer end of it for other numbers
+/// and 0 for NaN.
 template <class P>
+  requires(!std::is_same_v<P, packing::sums> && !std::is_same_v<P, packing::pixels>)
 void pack_row(const float* in, typename P::word* row, int channels) noexcept {
   const auto n = static_cast<std::size_t>(channels);
   if constexpr (std::is_same_v<P, packing::by_channel>) {
     for (std::size_t c = 0; c < n; c += 64) row[c / 64] = 0;
     for (std::size_t c = 0; c < n; ++c) row[c / 64] |= std::uint64_t{in[c] != 0} << (c % 64);
   } else {
-    for (std::size_t c = 0; c < n; ++c) row[c] = static_cast<typename P::word>(in[c]);
+    for (std::size_t c = 0; c < n; ++c) {
+      if constexpr (std::is_same_v<typename P::word, std::uint8_t>)
+        row[c] = static_cast<std::uint8_t>(in[c] > 0 ? std::min(in[c], 255.0F) : 0.0F);
+      else
+        row[c] = in[c];
+    }
   }
 }
 

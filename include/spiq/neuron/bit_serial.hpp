@@ -14,8 +14,9 @@ namespace neuron {
 /// not at hand; this form is proved exact). Input over T1 steps, the most significant bit first; output over T2 steps,
 /// L = 2^T2 - 1 levels of theta = lambda / L:
 ///   accumulate  T1 steps:  u = 2 u + x[t]                        (u starts at 0)
-///   shift                  u += bias + theta / 2                 (a bias spread over the steps would be bias / (2^T1 -
-///   1)) fire        T2 steps:  s = (u >= theta 2^(T2 - t)); u -= s theta 2^(T2 - t)      t = 1 .. T2
+///   shift                  u += bias + theta / 2
+///   fire        T2 steps:  s = (u >= theta 2^(T2 - t)); u -= s theta 2^(T2 - t)      t = 1 .. T2
+/// (a bias spread over the steps of the input would be bias / (2^T1 - 1) in each).
 /// The bits fired are those of clip(floor(z / theta + 1/2), 0, L), z the weighted sum of the input and the bias: the
 /// QCFS activation, exactly in exact arithmetic.
 struct BitSerial {
@@ -36,7 +37,9 @@ struct BitSerial {
   /// T with 2^T - 1 >= levels: the bits of a level.
   static constexpr int bits(int levels) { return static_cast<int>(std::bit_width(static_cast<unsigned>(levels))); }
   /// Whether all numbers of so many bits are levels.
-  static constexpr bool fits(int levels) { return levels >= 1 && levels == (1 << bits(levels)) - 1; }
+  static constexpr bool fits(int levels) {
+    return levels >= 1 && std::has_single_bit(static_cast<unsigned>(levels) + 1);
+  }
 };
 
 }  // namespace neuron

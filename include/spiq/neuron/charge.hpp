@@ -2,21 +2,24 @@
 /// How the membrane of a neuron takes up its input: the part of a model before the threshold.
 #pragma once
 
+#include <spiq/neuron/constants.hpp>
 #include <spiq/neuron/dual.hpp>
 
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <string_view>
 
 SPIQ_BEGIN_NAMESPACE
 
 /// Charges: policies of `Neuron`. Each has
-/// - `states`, the number of its state variables, of which the first is the membrane potential, and their `state_names`;
+/// - `states`, the number of its state variables, of which the first is the membrane potential; their `state_names`;
 /// - `parameter_names`, and `parameters()`, their values;
 /// - `Constants<N>`, what a step needs, from `prepare(p)`, p the parameters as numbers N (a vector, or a Dual of one);
 /// - `charge(constants, state, x)`: advances the state by the current x and returns the charged membrane potential,
 ///   which `Neuron` compares, resets and stores; `state[0]` is still the potential before;
-/// - where it has them: `initialise(state)`, which fills in what follows from the potential before the first step;
+/// - where it has them: `check()`, which throws for constants that make no sense (`neuron::check`);
+///   `initialise(state)`, which fills in what follows from the potential before the first step;
 ///   `after(constants, state, s)`, with the spikes s as 0 or 1; `threshold(constants, state, theta)`.
 namespace charge {
 
@@ -84,8 +87,11 @@ struct Logit {
   static N gain(const N& p) {
     return neuron::logistic(p);
   }
-  /// w of a time constant in steps, greater than 1.
-  static float of_tau(float tau) { return static_cast<float>(-std::log(double{tau} - 1)); }
+  /// w of a time constant in steps; throws unless it is greater than 1.
+  static float of_tau(float tau) {
+    neuron::need(tau > 1, "tau", "a number greater than 1", tau);
+    return static_cast<float>(-std::log(double{tau} - 1));
+  }
 };
 }  // namespace leak
 
@@ -103,6 +109,9 @@ struct Relax {
   static constexpr std::array<std::string_view, 1> state_names{"v"};
   static constexpr std::array<std::string_view, 2> parameter_names{Leak::name, "rest"};
   [[nodiscard]] std::array<float, 2> parameters() const { return {leak, rest}; }
+  void check() const {
+    if constexpr (std::same_as<Leak, charge::leak::Tau>) neuron::need(leak > 0, "tau", "a positive number", leak);
+  }
   template <class N>
   struct Constants {
     N gain, rest, resistance;
@@ -161,6 +170,7 @@ struct RelaxingCurrent {
   }();
   static constexpr std::array<std::string_view, 3> parameter_names{"membrane_gain", "synapse_gain", "rest"};
   [[nodiscard]] std::array<float, 3> parameters() const { return {membrane_gain, synapse_gain, rest}; }
+  void check() const { neuron::need(!Steep || delta > 0, "delta", "a positive number", delta); }
   template <class N>
   struct Constants {
     N membrane, synapse, rest, delta, inverse_delta, theta, adaptation, subthreshold, jump;
@@ -206,6 +216,10 @@ struct QuadraticLeak {
   }();
   static constexpr std::array<std::string_view, 1> parameter_names{"tau"};
   [[nodiscard]] std::array<float, 1> parameters() const { return {tau}; }
+  void check() const {
+    neuron::need(tau > 0, "tau", "a positive number", tau);
+    neuron::need(!Adaptive || adaptation_tau > 0, "adaptation_tau", "a positive number", adaptation_tau);
+  }
   template <class N>
   struct Constants {
     N gain, curvature, rest, critical, adaptation, subthreshold, jump;
@@ -241,6 +255,10 @@ struct ExponentialLeak {
   static constexpr std::array<std::string_view, 1> state_names{"v"};
   static constexpr std::array<std::string_view, 1> parameter_names{"tau"};
   [[nodiscard]] std::array<float, 1> parameters() const { return {tau}; }
+  void check() const {
+    neuron::need(tau > 0, "tau", "a positive number", tau);
+    neuron::need(delta > 0, "delta", "a positive number", delta);
+  }
   template <class N>
   struct Constants {
     N gain, rest, delta, inverse_delta, rheobase;
@@ -297,26 +315,13 @@ struct Adaptive {
   Inner inner{};
   float rho = 0.97f, k = 1.8f;
   static constexpr int states = Inner::states + 1;
-  static constexpr auto state_names = [] {
-    std::array<std::string_view, states> names{};
-    for (std::size_t i = 0; i < Inner::state_names.size(); ++i) names[i] = Inner::state_names[i];
-    names.back() = "a";
-    return names;
-  }();
-  static constexpr auto parameter_names = [] {
-    std::array<std::string_view, Inner::parameter_names.size() + 2> names{};
-    for (std::size_t i = 0; i < Inner::parameter_names.size(); ++i) names[i] = Inner::parameter_names[i];
-    names[names.size() - 2] = "rho";
-    names[names.size() - 1] = "k";
-    return names;
-  }();
-  [[nodiscard]] auto parameters() const {
-    std::array<float, parameter_names.size()> values{};
-    const auto own = inner.parameters();
-    for (std::size_t i = 0; i < own.size(); ++i) values[i] = own[i];
-    values[values.size() - 2] = rho;
-    values[values.size() - 1] = k;
-    return values;
+  static constexpr auto state_names = neuron::appended(Inner::state_names, "a");
+  static constexpr auto parameter_names = neuron::appended(Inner::parameter_names, "rho", "k");
+  [[nodiscard]] auto parameters() const { return neuron::appended(inner.parameters(), rho, k); }
+  void initialise(float* state) const
+    requires requires { inner.initialise(state); }
+  {
+    inner.initialise(state);
   }
   template <class N>
   struct Constants {
@@ -333,7 +338,9 @@ struct Adaptive {
   }
   template <class N>
   static SPIQ_INLINE N threshold(const Constants<N>& c, const N* state, const N& theta) {
-    return fma(c.k, state[states - 1], theta);
+    N own = theta;
+    if constexpr (requires { Inner::threshold(c.inner, state, theta); }) own = Inner::threshold(c.inner, state, theta);
+    return fma(c.k, state[states - 1], own);
   }
   template <class N>
   static SPIQ_INLINE void after(const Constants<N>& c, N* state, const N& s) {
@@ -349,18 +356,12 @@ struct Rectified {
   float k = 1;
   static constexpr int states = Inner::states;
   static constexpr auto state_names = Inner::state_names;
-  static constexpr auto parameter_names = [] {
-    std::array<std::string_view, Inner::parameter_names.size() + 1> names{};
-    for (std::size_t i = 0; i < Inner::parameter_names.size(); ++i) names[i] = Inner::parameter_names[i];
-    names.back() = "k";
-    return names;
-  }();
-  [[nodiscard]] auto parameters() const {
-    std::array<float, parameter_names.size()> values{};
-    const auto own = inner.parameters();
-    for (std::size_t i = 0; i < own.size(); ++i) values[i] = own[i];
-    values.back() = k;
-    return values;
+  static constexpr auto parameter_names = neuron::appended(Inner::parameter_names, "k");
+  [[nodiscard]] auto parameters() const { return neuron::appended(inner.parameters(), k); }
+  void initialise(float* state) const
+    requires requires { inner.initialise(state); }
+  {
+    inner.initialise(state);
   }
   template <class N>
   struct Constants {
@@ -374,6 +375,12 @@ struct Rectified {
   template <class N>
   static SPIQ_INLINE N charge(const Constants<N>& c, N* state, const N& x) {
     return max(c.k * Inner::charge(c.inner, state, x), N::zero());
+  }
+  template <class N>
+  static SPIQ_INLINE N threshold(const Constants<N>& c, const N* state, const N& theta)
+    requires requires { Inner::threshold(c.inner, state, theta); }
+  {
+    return Inner::threshold(c.inner, state, theta);
   }
   template <class N>
   static SPIQ_INLINE void after(const Constants<N>& c, N* state, const N& s)

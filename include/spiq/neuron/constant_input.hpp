@@ -19,11 +19,11 @@ namespace neuron {
 /// potential behind the last step is v0 + steps current - theta times the count. T must hold v0 + steps current.
 template <std::signed_integral T>
 constexpr T constant_input_count(T v0, T current, T theta, T steps) {
-  const T sum = v0 + steps * current;
-  return sum < 0 ? T{0} : std::min<T>(sum / theta, steps);
+  const auto sum = static_cast<T>(v0 + steps * current);
+  return sum < 0 ? T{0} : std::min(static_cast<T>(sum / theta), steps);
 }
-/// The same on vectors of floats; it is what stepping gives wherever no sum of it is rounded, else a spike may come a
-/// step sooner or later.
+/// The same on vectors of floats. It is what stepping gives wherever no sum of the potential and no multiple of theta
+/// up to `steps` is rounded; elsewhere the count may differ by one.
 template <class Arch>
 SPIQ_INLINE simd::vec<float, Arch> constant_input_count(simd::vec<float, Arch> v0, simd::vec<float, Arch> current,
                                                         simd::vec<float, Arch> theta, simd::vec<float, Arch> steps) {

@@ -54,7 +54,9 @@ struct Comparing {
 
 /// Surrogates of v / threshold - 1 instead of v - threshold.
 template <class Surrogate>
-inline constexpr bool is_relative = requires { requires Surrogate::relative; };
+inline constexpr bool is_relative = requires {
+  requires Surrogate::relative;
+};
 
 /// A surrogate of potential and steps since the last spike, these given.
 template <class Surrogate, class V>
@@ -74,8 +76,9 @@ struct Differentiable {
 
   template <class V, int K>
   SPIQ_INLINE Spike<Dual<V, K>> operator()(const Dual<V, K>& v, const Dual<V, K>& threshold) const {
-    static_assert(requires(V u) { surrogate(u); },
-                  "spiq: this surrogate needs a model that knows the steps since its last spike, neuron::SinceSpike<...>");
+    static_assert(
+        requires(V u) { surrogate(u); },
+        "spiq: this surrogate needs a model that knows the steps since its last spike, neuron::SinceSpike<...>");
     const Dual<V, K> u = [&] {
       if constexpr (is_relative<Surrogate>)
         return v / threshold - Dual<V, K>::broadcast(1.0f);

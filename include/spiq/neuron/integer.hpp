@@ -60,11 +60,18 @@ struct MembraneBounds {
 };
 
 /// Bounds of the currents of `outputs` neurons from weights [outputs][fan_in] and inputs in [0, largest_input]: the
-/// sums of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty.
+/// sums of positive and of negative weights of a row, the worst of all rows. `bias` [outputs] may be empty. Throws
+/// `spiq::Error` for weights that are no rows, biases of another number and a largest input below 0.
 constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std::size_t outputs,
                                        std::int64_t largest_input = 1, std::span<const std::int32_t> bias = {}) {
   CurrentBounds worst;
   const std::size_t fan_in = outputs == 0 ? 0 : weights.size() / outputs;
+  if (weights.size() != outputs * fan_in)
+    SPIQ_THROW("bounds of currents: weights", std::to_string(outputs) + " rows", std::to_string(weights.size()));
+  if (!bias.empty() && bias.size() != outputs)
+    SPIQ_THROW("bounds of currents: biases", std::to_string(outputs), std::to_string(bias.size()));
+  if (largest_input < 0)
+    SPIQ_THROW("bounds of currents: largest input", "at least 0", std::to_string(largest_input));
   for (std::size_t o = 0; o < outputs; ++o) {
     std::int64_t low = 0, high = 0;
     for (const std::int8_t w : weights.subspan(o * fan_in, fan_in)) (w < 0 ? low : high) += w * largest_input;
@@ -75,11 +82,13 @@ constexpr CurrentBounds current_bounds(std::span<const std::int8_t> weights, std
   return worst;
 }
 
-/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never further,
-/// as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the members
-/// of `IntegerNeuron`, whatever their types.
+/// How far the potential of a neuron can come in `steps` steps without saturation, by interval arithmetic: never
+/// further, as the leak rises with v, and as far as that if all potentials between the extremes occur. `neuron` has the
+/// members of `IntegerNeuron`, whatever their types. Throws `spiq::Error` for a shift below 0 or above 62.
 template <class N>
 constexpr MembraneBounds membrane_bounds(const N& neuron, CurrentBounds current, int steps) {
+  if (neuron.shift < 0 || neuron.shift > 62)
+    SPIQ_THROW("bounds of the membrane: shift", "0 to 62", std::to_string(neuron.shift));
   const std::int64_t theta = neuron.threshold;
   const auto leaked = [&](std::int64_t v) { return neuron.shift == 0 ? v : v - (v >> neuron.shift); };
   std::int64_t low = neuron.initial, high = neuron.initial;
@@ -177,13 +186,9 @@ SPIQ_INLINE std::size_t run_integer(const IntegerNeuron<T, Reset>& neuron, std::
 template <class Arch = simd::best, class T, class Reset>
 void run(const IntegerNeuron<T, Reset>& neuron, std::size_t steps, std::size_t n, std::span<const T> x,
          std::span<T> state, std::span<std::uint64_t> spikes) {
-  const auto expect = [](const char* what, bool good, std::size_t wanted, std::size_t found) {
-    if (!good)
-      SPIQ_THROW(std::string("integer neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("currents", x.size() == steps * n, steps * n, x.size());
-  expect("state", state.size() == n, n, state.size());
-  expect("spikes", spikes.size() == steps * spike_words(n), steps * spike_words(n), spikes.size());
+  expect_values("integer neurons: state", state.size(), 1, n);
+  expect_values("integer neurons: currents", x.size(), steps, n);
+  expect_values("integer neurons: spikes", spikes.size(), steps, spike_words(n));
   if (neuron.threshold < 1)
     SPIQ_THROW("integer neurons: threshold", "at least 1", std::to_string(int{neuron.threshold}));
   if (neuron.shift < 0 || neuron.shift >= std::numeric_limits<T>::digits + 1)

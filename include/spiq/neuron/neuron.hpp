@@ -75,20 +75,9 @@ struct Neuron {
   static constexpr auto state_names = Charge::state_names;
   /// Of the charge, then `threshold`, then `reset_value`.
   static constexpr std::size_t parameter_count = Charge::parameter_names.size() + 2;
-  static constexpr auto parameter_names = [] {
-    std::array<std::string_view, parameter_count> names{};
-    for (std::size_t i = 0; i < Charge::parameter_names.size(); ++i) names[i] = Charge::parameter_names[i];
-    names[parameter_count - 2] = "threshold";
-    names[parameter_count - 1] = "reset_value";
-    return names;
-  }();
+  static constexpr auto parameter_names = appended(Charge::parameter_names, "threshold", "reset_value");
   [[nodiscard]] std::array<float, parameter_count> parameters() const {
-    std::array<float, parameter_count> values{};
-    const auto own = charge.parameters();
-    for (std::size_t i = 0; i < own.size(); ++i) values[i] = own[i];
-    values[parameter_count - 2] = threshold;
-    values[parameter_count - 1] = reset_value;
-    return values;
+    return appended(charge.parameters(), threshold, reset_value);
   }
 
   /// State before the first step.
@@ -161,25 +150,19 @@ private:
 template <class Inner>
 struct Refractory {
   Inner inner{};
-  float period = 4;
+  float period = 4;  ///< steps, a whole number
+  void check() const {
+    need(period >= 0 && period < 0x1p24f && period == std::floor(period), "refractory period", "a number of steps",
+         period);
+  }
 
   using compare = typename Inner::compare;
   static constexpr int states = Inner::states + 1;
-  static constexpr auto state_names = [] {
-    std::array<std::string_view, states> names{};
-    for (std::size_t i = 0; i < Inner::state_names.size(); ++i) names[i] = Inner::state_names[i];
-    names.back() = "rho";
-    return names;
-  }();
+  static constexpr auto state_names = appended(Inner::state_names, "rho");
   static constexpr auto parameter_names = Inner::parameter_names;
   static constexpr std::size_t parameter_count = Inner::parameter_count;
   [[nodiscard]] auto parameters() const { return inner.parameters(); }
-  [[nodiscard]] std::array<float, static_cast<std::size_t>(states)> initial_state() const {
-    std::array<float, static_cast<std::size_t>(states)> state{};
-    const auto own = inner.initial_state();
-    for (std::size_t i = 0; i < own.size(); ++i) state[i] = own[i];
-    return state;
-  }
+  [[nodiscard]] auto initial_state() const { return appended(inner.initial_state(), 0); }
 
   template <class N>
   struct Constants {
@@ -213,32 +196,11 @@ struct SelfRecurrent {
 
   using compare = typename Inner::compare;
   static constexpr int states = Inner::states + 1;
-  static constexpr auto state_names = [] {
-    std::array<std::string_view, states> names{};
-    for (std::size_t i = 0; i < Inner::state_names.size(); ++i) names[i] = Inner::state_names[i];
-    names.back() = "s";
-    return names;
-  }();
+  static constexpr auto state_names = appended(Inner::state_names, "s");
   static constexpr std::size_t parameter_count = Inner::parameter_count + 1;
-  static constexpr auto parameter_names = [] {
-    std::array<std::string_view, parameter_count> names{};
-    for (std::size_t i = 0; i < Inner::parameter_count; ++i) names[i] = Inner::parameter_names[i];
-    names.back() = "weight";
-    return names;
-  }();
-  [[nodiscard]] std::array<float, parameter_count> parameters() const {
-    std::array<float, parameter_count> values{};
-    const auto own = inner.parameters();
-    for (std::size_t i = 0; i < own.size(); ++i) values[i] = own[i];
-    values.back() = weight;
-    return values;
-  }
-  [[nodiscard]] std::array<float, static_cast<std::size_t>(states)> initial_state() const {
-    std::array<float, static_cast<std::size_t>(states)> state{};
-    const auto own = inner.initial_state();
-    for (std::size_t i = 0; i < own.size(); ++i) state[i] = own[i];
-    return state;
-  }
+  static constexpr auto parameter_names = appended(Inner::parameter_names, "weight");
+  [[nodiscard]] auto parameters() const { return appended(inner.parameters(), weight); }
+  [[nodiscard]] auto initial_state() const { return appended(inner.initial_state(), 0); }
 
   template <class N>
   struct Constants {
@@ -264,21 +226,11 @@ struct SinceSpike : Inner {
   static constexpr float never = 999;
 
   static constexpr int states = Inner::states + 1;
-  static constexpr auto state_names = [] {
-    std::array<std::string_view, states> names{};
-    for (std::size_t i = 0; i < Inner::state_names.size(); ++i) names[i] = Inner::state_names[i];
-    names.back() = "age";
-    return names;
-  }();
-  [[nodiscard]] std::array<float, static_cast<std::size_t>(states)> initial_state() const {
-    std::array<float, static_cast<std::size_t>(states)> state{};
-    const auto own = Inner::initial_state();
-    for (std::size_t i = 0; i < own.size(); ++i) state[i] = own[i];
-    state.back() = never;
-    return state;
-  }
+  static constexpr auto state_names = appended(Inner::state_names, "age");
+  [[nodiscard]] auto initial_state() const { return appended(Inner::initial_state(), never); }
   template <class N, class Fire>
-  static SPIQ_INLINE Spike<N> step(const typename Inner::template Constants<N>& c, N* state, const N& x, const Fire& fire) {
+  static SPIQ_INLINE Spike<N> step(const typename Inner::template Constants<N>& c, N* state, const N& x,
+                                   const Fire& fire) {
     const N age = state[states - 1], one = N::broadcast(1.0f);
     const Spike<N> s = Inner::step(c, state, x, fire.since(age));
     state[states - 1] = where(detached(s), one, age + one);
@@ -287,14 +239,19 @@ struct SinceSpike : Inner {
 };
 
 /// Two exponential currents whose difference rises and falls, snnTorch's Alpha, 0 < beta < alpha < 1:
-/// e <- alpha e + x, i <- beta i - x, v = tau (e + i), tau = ln alpha / (ln beta - ln alpha) + 1. Its reset, in the next
-/// step, acts on the currents: soft, e loses the threshold, i is emptied and v gains the i of before; hard, all are 0.
+/// e <- alpha e + x, i <- beta i - x, v = tau (e + i), tau = ln alpha / (ln beta - ln alpha) + 1. Its reset, in the
+/// next step, acts on the currents: soft, e loses the threshold, i is emptied and v gains the i of before; hard, all
+/// are 0.
 template <class Reset = reset::Soft>
 struct AlphaNeuron {
   static_assert(std::same_as<Reset, reset::Soft> || std::same_as<Reset, reset::Hard>,
                 "spiq: an alpha neuron resets soft or hard");
   float alpha = 0.85f, beta = 0.8f;
   float threshold = 1;
+  void check() const {
+    need(alpha < 1, "alpha", "a number below 1", alpha);
+    need(beta > 0 && beta < alpha, "beta", "a number greater than 0 and smaller than alpha", beta);
+  }
 
   using compare = fire::AboveThreshold;
   static constexpr int states = 3;
@@ -331,6 +288,21 @@ struct AlphaNeuron {
     return fire(state[0], c.threshold);
   }
 };
+
+/// Throws `spiq::Error` for a model whose numbers make no sense: any that is not finite (but a threshold, which may be
+/// infinite), and what `check()` of the model, of its charge and of what they wrap refuses.
+template <class M>
+void check(const M& model) {
+  const auto values = model.parameters();
+  for (std::size_t i = 0; i < values.size(); ++i)
+    need(std::isfinite(values[i]) || (M::parameter_names[i] == "threshold" && values[i] > 0), M::parameter_names[i],
+         "a finite number", values[i]);
+  if constexpr (requires { model.initial_state(); })
+    for (const float v : model.initial_state()) need(std::isfinite(v), "initial state", "finite numbers", v);
+  if constexpr (requires { model.check(); }) model.check();
+  if constexpr (requires { model.charge.parameters(); }) check(model.charge);
+  if constexpr (requires { model.inner.parameters(); }) check(model.inner);
+}
 
 /// Something with states, parameters, `prepare` and `step` as above.
 template <class M>

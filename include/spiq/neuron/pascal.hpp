@@ -45,7 +45,8 @@ struct Pascal {
     const auto forward = state.membrane >= theta;
     const auto inhibitory = state.membrane < V::zero();
     const V one = V::broadcast(1);
-    state.membrane = select(forward, state.membrane - theta, select(inhibitory, state.membrane + theta, state.membrane));
+    state.membrane =
+        select(forward, state.membrane - theta, select(inhibitory, state.membrane + theta, state.membrane));
     state.count = select(forward, state.count + one, select(inhibitory, state.count - one, state.count));
     return {forward, inhibitory};
   }

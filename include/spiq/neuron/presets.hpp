@@ -10,8 +10,8 @@
 SPIQ_BEGIN_NAMESPACE
 
 /// Each preset is a type of `neuron::Neuron` (or a wrapper of it) and a function that takes the framework's own names
-/// and gives a value of it. What differs between frameworks, and is decided here: the comparison, the time of the reset,
-/// what the leak does to the input.
+/// and gives a value of it. What differs between frameworks, and is decided here: the comparison, the time of the
+/// reset, what the leak does to the input.
 namespace presets {
 
 // SpikingJelly: fires at v >= v_threshold, resets in the same step. `Reset` is Hard (v_reset a number) or Soft (None).
@@ -183,7 +183,8 @@ using DietLif = neuron::Neuron<charge::Decay, fire::AboveThreshold, reset::Soft>
 /// DIET-SNN and IIR-SNN (arXiv 2008.03658, 2110.05929): v = leak v + x, fires at v / threshold - 1 > 0, soft reset.
 inline DietLif diet_lif(float leak = 1, float threshold = 1) { return {{leak}, threshold, 0, 0}; }
 
-using HybridStdb = neuron::SinceSpike<neuron::Neuron<charge::Decay, fire::AboveThreshold, reset::Soft, timing::FireFirst>>;
+using HybridStdb =
+    neuron::SinceSpike<neuron::Neuron<charge::Decay, fire::AboveThreshold, reset::Soft, timing::FireFirst>>;
 /// Hybrid training (Rathi et al., arXiv 2005.01807): fires at v / threshold - 1 > 0, then v = leak v + x - threshold s.
 inline HybridStdb hybrid_stdb(float leak = 1, float threshold = 1) { return {{{leak}, threshold, 0, 0}}; }
 

@@ -2,7 +2,7 @@
 /// Neurons over time: all steps of a group of neurons before the next group, their state in registers.
 #pragma once
 
-#include <spiq/core/error.hpp>
+#include <spiq/core/checked.hpp>
 #include <spiq/neuron/neuron.hpp>
 #include <spiq/simd/interleaved.hpp>
 
@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <string>
 #include <utility>
 
 SPIQ_BEGIN_NAMESPACE
@@ -133,8 +132,8 @@ SPIQ_INLINE std::size_t run_blocks(const Constants& constants, std::size_t steps
 
 /// Runs `steps` steps of neurons [begin, end) of n: x [steps][n] currents, state [states][n], read and written.
 /// `sink(t, i, access, s, v)` gets what the vector of neurons from i on does in step t: a `Spike`, and the membrane
-/// potential after it. Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are no
-/// neurons. Results do not depend on how neurons are shared out to calls.
+/// potential after it. Vectors are of any width, and for one of them t ascends; lanes that `access` does not store are
+/// no neurons. Results do not depend on how neurons are shared out to calls.
 /// Bound: the loads of x, with states and spikes 4 + 8 states / steps + 1 / 8 bytes a neuron and step, or in the first
 /// cache the instructions of the model.
 template <class Arch = simd::best, Model M, class Sink>
@@ -186,8 +185,9 @@ SPIQ_INLINE std::uint64_t general_register(std::uint64_t bits) {
 template <std::size_t Width>
 SPIQ_INLINE void put_bits(unsigned char* row, std::size_t i, std::uint64_t bits) {
   static_assert(std::has_single_bit(Width) && Width <= 64);
+  static_assert(std::endian::native == std::endian::little, "spiq: bytes of words lie lowest first");
 #if defined(__clang__)  // g++ makes one store of the bytes below, and better code around it than with this
-  if constexpr (Width >= 8 && std::endian::native == std::endian::little) {
+  if constexpr (Width >= 8) {
     std::memcpy(row + i / 8, &bits, Width / 8);
     return;
   }
@@ -238,17 +238,14 @@ private:
 };
 
 /// Runs `steps` steps of n neurons from currents x [steps][n]; spikes become bits [steps][spike_words(n)], state
-/// [states][n] is read and written. Spans of other sizes throw `spiq::Error`.
+/// [states][n] is read and written. Spans of other sizes and models that `check` refuses throw `spiq::Error`.
 template <class Arch = simd::best, Model M>
 void run(const M& model, std::size_t steps, std::size_t n, std::span<const float> x, std::span<float> state,
          std::span<std::uint64_t> spikes) {
-  const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
-    if (found != wanted)
-      SPIQ_THROW(std::string("neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("currents", x.size(), steps * n);
-  expect("state", state.size(), static_cast<std::size_t>(M::states) * n);
-  expect("spikes", spikes.size(), steps * spike_words(n));
+  check(model);
+  expect_values("neurons: state", state.size(), static_cast<std::size_t>(M::states), n);
+  expect_values("neurons: currents", x.size(), steps, n);
+  expect_values("neurons: spikes", spikes.size(), steps, spike_words(n));
   if (n != 0) run<Arch>(model, steps, n, x.data(), state.data(), SpikeBits(spikes.data(), n, steps));
 }
 

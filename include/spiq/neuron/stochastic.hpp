@@ -7,6 +7,7 @@
 #include <spiq/neuron/run.hpp>
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -18,7 +19,7 @@ SPIQ_BEGIN_NAMESPACE
 namespace neuron {
 
 /// P(spike) = 1 / (1 + e^(-(u - u0) / sigma)), u the sum of a step's input: the neuron of sBSNN (arXiv 2002.11163). It
-/// has no memory. NaN never fires.
+/// has no memory. NaN never fires, nor does what is less likely than 2^-25: a draw has 24 bits.
 struct StochasticNeuron {
   float u0 = 0;
   float sigma = 1;  ///< > 0
@@ -80,22 +81,21 @@ SPIQ_INLINE V firing_probability(V u, V u0, V inverse_sigma) {
 /// Steps [first_step, first_step + steps) of n stochastic neurons on u [steps][n]; spikes become bits
 /// [steps][spike_words(n)] as `SpikeBits` packs them. A spike depends on u, the generator, its neuron and its step
 /// alone (24 random bits each): steps may be run in any portions, and all architectures give the same bits. Spans of
-/// other sizes, sigma <= 0 and 2^31 neurons throw `spiq::Error`.
+/// other sizes, a sigma that is not positive (or so small that 1 / sigma is infinite), a u0 that is not finite and 2^31
+/// neurons throw `spiq::Error`.
 template <class Arch = simd::best>
 void run(const StochasticNeuron& neuron, std::size_t steps, std::size_t n, std::span<const float> u, const Rng& rng,
          std::span<std::uint64_t> spikes, std::size_t first_step = 0) {
   using V = typename simd::traits<Arch>::f32;
   using I = typename simd::traits<Arch>::i32;
   using Philox = detail::PhiloxLanes<I>;
-  const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
-    if (found != wanted)
-      SPIQ_THROW(std::string("stochastic neurons: ") + what, std::to_string(wanted) + " values", std::to_string(found));
-  };
-  expect("inputs", u.size(), steps * n);
-  expect("spikes", spikes.size(), steps * spike_words(n));
-  if (!(neuron.sigma > 0)) SPIQ_THROW("stochastic neurons: sigma", "a positive number", std::to_string(neuron.sigma));
+  if (!(neuron.sigma > 0 && std::isfinite(1 / neuron.sigma)))
+    SPIQ_THROW("stochastic neurons: sigma", "a positive number", std::to_string(neuron.sigma));
+  if (!std::isfinite(neuron.u0)) SPIQ_THROW("stochastic neurons: u0", "a finite number", std::to_string(neuron.u0));
   if (n > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
     SPIQ_THROW("stochastic neurons: number", "less than 2^31", std::to_string(n));
+  expect_values("stochastic neurons: inputs", u.size(), steps, n);
+  expect_values("stochastic neurons: spikes", spikes.size(), steps, spike_words(n));
   if (n == 0) return;
   Rng own = rng.split(0);
   const std::array<std::uint32_t, 2> key{own.bits(), own.bits()};
@@ -116,7 +116,8 @@ void run(const StochasticNeuron& neuron, std::size_t steps, std::size_t n, std::
       for (std::size_t w = (first_step + t) % 4; w < 4 && t < steps; ++w, ++t) {
         const V drawn = to_f32(simd::shift_right<8>(words[w]) & Philox::constant(0xffffff)) * V::broadcast(0x1p-24f);
         const V p = detail::firing_probability(access.template load<V>(u.data() + t * n + i), u0, inverse_sigma);
-        bits(t, i, access, Spike<V>{drawn < p}, p);
+        // Without the second comparison a draw of 0 would fire what cannot, -inf for one.
+        bits(t, i, access, Spike<V>{drawn < select(p >= V::broadcast(0x1p-25f), p, V::zero())}, p);
       }
     }
   });

@@ -63,8 +63,11 @@ struct Spiking {
   Surrogate surrogate{};
 
   explicit Spiking(Shape input) : in(input), model(M{}) {}
-  /// Replaces the model's constants and parameters.
-  void set(const M& other) { model = nn::Parametrised<M>(other); }
+  /// Replaces the model's constants and parameters. Throws for a model that `neuron::check` refuses.
+  void set(const M& other) {
+    neuron::check(other);
+    model = nn::Parametrised<M>(other);
+  }
 
   void forward(const float* x, float* y, std::size_t samples, Cache& cache, const nn::Pass& pass) const {
     const std::size_t steps = static_cast<std::size_t>(pass.steps), n = samples / steps * in.size();

@@ -173,6 +173,12 @@ SPIQ_INLINE int list_bits(std::uint64_t word, std::uint32_t first, std::uint32_t
   return n;
 }
 
+/// Bit k of the last eight of `bits` as the k-th byte, 0 or 1, lowest first.
+constexpr std::uint64_t spread_bits(std::uint64_t bits) noexcept {
+  // Byte k of the product is the byte looked at; its bit k moves to the lowest place.
+  const std::uint64_t one_bit_each = (bits & 0xff) * 0x0101010101010101U & 0x8040201008040201U;
+  return (one_bit_each + 0x7f7f7f7f7f7f7f7fU) >> 7 & 0x0101010101010101U;
+}
 /// Bit i as byte i, 0 or 1, of all 64 bits.
 template <class Arch>
 SPIQ_INLINE void spread_bits(std::uint64_t word, std::uint8_t* out) {
@@ -197,9 +203,7 @@ SPIQ_INLINE void spread_bits(std::uint64_t word, std::uint8_t* out) {
   }
 #endif
   for (int i = 0; i < 8; ++i) {
-    // Byte k of the product is the byte looked at; its bit k moves to the lowest place.
-    const std::uint64_t bit = ((word >> (8 * i)) & 0xff) * 0x0101010101010101 & 0x8040201008040201;
-    const std::uint64_t ones = ((bit + 0x7f7f7f7f7f7f7f7f) >> 7) & 0x0101010101010101;
+    const std::uint64_t ones = spread_bits(word >> (8 * i));
     if constexpr (std::endian::native == std::endian::little)
       std::memcpy(out + 8 * i, &ones, 8);
     else
