@@ -41,6 +41,14 @@ struct sums_refused {
                 "behind the Qcfs; spiq::lowering::sums_refused<layer, target> names the layer that would read them");
 };
 
+/// A network that ends in spikes or levels: its argument names the target.
+template <class Target>
+struct ends_in_spikes {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: a lowered network ends in currents, which become its outputs; put a Linear layer behind the last "
+                "neurons or quantised activation");
+};
+
 /// Layers that mean nothing to an executable network: used in training only, or a change of view.
 template <class L>
 inline constexpr bool transparent = requires { requires L::training_only; };
