@@ -130,8 +130,6 @@ inline kernel::FoldedWeights fold_pooled(const kernel::PoolGeometry& pool, const
 
 /// Pools that become part of the layer behind them: before a linear layer those over the whole map, others where the
 /// target says so.
-template <class Pool, class Target>
-inline constexpr bool merges_into_next = false;
 template <class Target>
 inline constexpr bool merges_into_next<GlobalAvgPool, Target> = true;
 template <int K, nn::ConvOption... Options, class T>

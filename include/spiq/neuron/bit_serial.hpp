@@ -14,8 +14,8 @@ namespace neuron {
 /// not at hand; this form is proved exact). Input over T1 steps, the most significant bit first; output over T2 steps,
 /// L = 2^T2 - 1 levels of theta = lambda / L:
 ///   accumulate  T1 steps:  u = 2 u + x[t]                        (u starts at 0)
-///   shift                  u += bias + theta / 2                 (a bias spread over the steps would be bias / (2^T1 -
-///   1)) fire        T2 steps:  s = (u >= theta 2^(T2 - t)); u -= s theta 2^(T2 - t)      t = 1 .. T2
+///   shift                  u += bias + theta / 2       (a bias spread over the steps would be bias / (2^T1 - 1))
+///   fire        T2 steps:  s = (u >= theta 2^(T2 - t)); u -= s theta 2^(T2 - t)      t = 1 .. T2
 /// The bits fired are those of clip(floor(z / theta + 1/2), 0, L), z the weighted sum of the input and the bias: the
 /// QCFS activation, exactly in exact arithmetic.
 struct BitSerial {
