@@ -85,5 +85,5 @@ TEST_CASE("thresholds balanced with pools fit the network whose pools are merged
   CHECK(largest_difference(merged(images), pooled(images)) < 1e-4);
   REQUIRE(merged.layers().size() == 3);
   CHECK(merged.layers()[1].path == "3");  // of the convolution
-  CHECK(merged.layers()[2].path == "6");
+  CHECK(merged.layers()[2].path == "5");
 }

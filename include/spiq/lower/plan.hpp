@@ -53,9 +53,10 @@ struct ends_in_spikes {
 template <class L>
 inline constexpr bool transparent = requires { requires L::training_only; };
 
-/// Layers that become part of the one behind them. Specialised in pool_rules.hpp.
+/// Layers that become part of the one behind them because the target asks for it, and stand alone in others.
+/// Specialised in pool_rules.hpp.
 template <class Pool, class Target>
-inline constexpr bool merges_into_next = false;
+inline constexpr bool merged_by_choice = false;
 
 /// Positions of the layers of pack P that are not transparent.
 template <class P>
@@ -138,8 +139,8 @@ using plan_t = decltype(make_plan<Target, Signal, P, 0>());
 
 template <class Arch, class Target, class P, std::size_t I, std::size_t N, class Signal>
 auto draft_step(const Target& target, Context& context, const P& layers, Step<I, N, Signal>) {
-  // A window is called after its first layer, or after the one that this becomes part of.
-  constexpr std::size_t named = N > 1 && merges_into_next<pack_element_t<Kept<P>::index[I], P>, Target> ? I + 1 : I;
+  // A window is called after its first layer, or after the one that is called so in other targets, too.
+  constexpr std::size_t named = N > 1 && merged_by_choice<pack_element_t<Kept<P>::index[I], P>, Target> ? I + 1 : I;
   const std::size_t number = Kept<P>::index[named];
   const std::string path = context.paths.empty() ? context.prefix + std::to_string(number) : context.paths[number];
   return [&]<std::size_t... J>(std::index_sequence<J...>) {

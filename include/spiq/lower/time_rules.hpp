@@ -72,6 +72,10 @@ auto unfolded(const PackOf<std::index_sequence<I...>, L...>& layers, Context& co
                     "spiq: OverTime with FrameInput is lowered as the first layer of a network");
       if (layer.steps < 1 || layer.steps > most_steps)
         SPIQ_THROW("lowering: OverTime", "1 to " + std::to_string(most_steps) + " time steps", std::to_string(layer.steps));
+      if (T::options::frames && layer.steps != T::options::steps)
+        SPIQ_THROW("lowering: steps of an OverTime with FrameInput",
+                   std::to_string(T::options::steps) + ", as many as its type says, by which channels are frames",
+                   std::to_string(layer.steps));
       context.time_steps = layer.steps;
       if (T::options::frames) context.steps = layer.steps;
       for (std::size_t k = 0; k < T::body_type::size; ++k) context.paths.push_back(path + ".body." + std::to_string(k));
