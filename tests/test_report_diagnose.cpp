@@ -98,4 +98,9 @@ TEST_CASE("a diagnosis needs images, and says what are no numbers", "[report]") 
                  "at least one image"));
   net.layer<1>().beta[0] = std::nanf("");
   CHECK(says(report::diagnose(net, make_images<Net>(3, 1)), "2.body.0", "no finite numbers"));
+  net = make_network<Net>(3);
+  for (const float threshold : {0.0f, -1.0f}) {
+    net.layer<2>().body.layer<0>().set(presets::spikingjelly_lif<>(2, threshold));
+    CHECK(says(report::diagnose(net, make_images<Net>(3, 1)), "2.body.0", "the threshold, which must be positive"));
+  }
 }

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <ostream>
 #include <span>
 #include <string>
@@ -52,7 +53,8 @@ struct Diagnosis {
     for (const LayerHealth& l : layers) {
       const std::string layer = "layer " + l.path + ": ";
       if (!std::isfinite(l.top)) {
-        all.push_back(layer + "potentials or inputs that are no finite numbers: look at weights and learning rate");
+        all.push_back(layer + "potentials over the threshold are no finite numbers: look at the threshold, which must be "
+                              "positive, at weights and at the learning rate");
         continue;
       }
       const std::string over = " over " + std::to_string(images) + " images";
@@ -95,6 +97,11 @@ struct Diagnosis {
 };
 
 namespace detail {
+
+/// x over a threshold; NaN where that is none.
+inline double over_threshold(float x, double threshold) {
+  return threshold > 0 ? static_cast<double>(x) / threshold : std::numeric_limits<double>::quiet_NaN();
+}
 
 /// Rates and potentials of a spiking layer on currents [steps][batch * neurons].
 template <class Layer>
@@ -142,8 +149,8 @@ LayerHealth spiking_health(const Layer& layer, std::span<const float> currents, 
     v = std::fabs(v);
   }
   h.gradient = membrane.empty() ? 0 : std::sqrt(slope / static_cast<double>(membrane.size()));
-  h.median = static_cast<double>(nn::percentile(membrane, 50)) / threshold;
-  h.top = static_cast<double>(nn::percentile(membrane, 99.9)) / threshold;
+  h.median = over_threshold(nn::percentile(membrane, 50), threshold);
+  h.top = over_threshold(nn::percentile(membrane, 99.9), threshold);
   return h;
 }
 
@@ -189,8 +196,8 @@ LayerHealth quantised_health(const Layer& layer, std::span<const float> z, std::
   h.saturated /= all;
   h.rate = sum / count;
   h.clipped = above / count;
-  h.median = static_cast<double>(nn::percentile(magnitudes, 50)) / lambda;
-  h.top = static_cast<double>(nn::percentile(magnitudes, 99.9)) / lambda;
+  h.median = over_threshold(nn::percentile(magnitudes, 50), lambda);
+  h.top = over_threshold(nn::percentile(magnitudes, 99.9), lambda);
   return h;
 }
 

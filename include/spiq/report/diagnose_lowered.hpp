@@ -75,8 +75,8 @@ inline LayerHealth lowered_health(const std::vector<float>& numbers, const Shape
   }
   h.silent /= static_cast<double>(h.neurons);
   h.saturated /= static_cast<double>(h.neurons);
-  h.median = static_cast<double>(nn::percentile(magnitudes, 50)) / full;
-  h.top = static_cast<double>(nn::percentile(magnitudes, 99.9)) / full;
+  h.median = over_threshold(nn::percentile(magnitudes, 50), full);
+  h.top = over_threshold(nn::percentile(magnitudes, 99.9), full);
   return h;
 }
 
