@@ -45,8 +45,8 @@ struct sums_refused {
 template <class Target>
 struct ends_in_spikes {
   static_assert(!std::is_same_v<Target, Target>,
-                "spiq: a lowered network ends in currents, which become its outputs; put a Linear layer behind the last "
-                "neurons or quantised activation");
+                "spiq: a lowered network ends in currents, which become its outputs; put a Linear layer behind the "
+                "last neurons or quantised activation");
 };
 
 /// Layers that mean nothing to an executable network: used in training only, or a change of view.

@@ -25,15 +25,17 @@ inline float decay(int age, float tau) {
 inline void expect(bool good, const char* what, const char* wanted, float found) {
   if (!good) SPIQ_THROW(std::string("local rule: ") + what, wanted, std::to_string(found));
 }
-inline void expect_probability(float p, const char* what) { expect(p >= 0 && p <= 1, what, "a probability in [0, 1]", p); }
+inline void expect_probability(float p, const char* what) {
+  expect(p >= 0 && p <= 1, what, "a probability in [0, 1]", p);
+}
 inline void expect_time(float tau, const char* what) { expect(tau > 0, what, "a positive number of steps", tau); }
 }  // namespace detail
 
 /// A rule names its `Weights` and has `post(age)`, how strongly a synapse changes when the neuron behind it fires and
 /// the input before it fired `age` steps ago, positive for stronger. Where it has them, `pre(age)` is the same when the
 /// input fires and the neuron fired `age` steps ago, and `has_pre()` says whether that is ever another number than 0.
-/// What a strength does is a matter of the weights: binary ones switch with its magnitude as probability. `weights` gives
-/// new ones, and throws where the rule's numbers make no sense.
+/// What a strength does is a matter of the weights: binary ones switch with its magnitude as probability. `weights`
+/// gives new ones, and throws where the rule's numbers make no sense.
 /// dw = eta (e^(-age / tau) - offset) (w_max - w) (w - w_min) at a spike of the neuron (Srinivasan, Panda and Roy,
 /// arXiv 1703.03854, as recalled by the group's later papers): stronger for inputs younger than `crossing()`, weaker
 /// for older ones. Weights stay in [w_min, w_max] for eta (w_max - w_min) <= 1.

@@ -38,8 +38,8 @@ struct PairStdp {
   Bound bound = Bound::additive;
 
   /// One step of `batch` samples: pre [batch][inputs] and post [batch][outputs] are 1 for a spike, else 0; the traces,
-  /// of the same shapes, and weights [outputs][inputs] are advanced. Throws `spiq::Error` for spans of other sizes, numbers
-  /// of the rule that are not finite and bounds that leave no room; nothing has moved then.
+  /// of the same shapes, and weights [outputs][inputs] are advanced. Throws `spiq::Error` for spans of other sizes,
+  /// numbers of the rule that are not finite and bounds that leave no room; nothing has moved then.
   void step(std::size_t batch, std::span<const float> pre, std::span<const float> post, std::span<float> trace_pre,
             std::span<float> trace_post, std::span<float> weights) const {
     const std::size_t inputs = batch == 0 ? 0 : pre.size() / batch, outputs = batch == 0 ? 0 : post.size() / batch;

@@ -53,8 +53,8 @@ struct Diagnosis {
     for (const LayerHealth& l : layers) {
       const std::string layer = "layer " + l.path + ": ";
       if (!std::isfinite(l.top)) {
-        all.push_back(layer + "potentials over the threshold are no finite numbers: look at the threshold, which must be "
-                              "positive, at weights and at the learning rate");
+        all.push_back(layer + "potentials over the threshold are no finite numbers: look at the threshold, which must "
+                              "be positive, at weights and at the learning rate");
         continue;
       }
       const std::string over = " over " + std::to_string(images) + " images";
@@ -73,7 +73,8 @@ struct Diagnosis {
                       " where the potentials are: almost nothing is learned through it; take a wider surrogate or "
                       "rescale");
       if (l.activation > 0 && l.distance >= 0.5 * l.activation)
-        all.push_back(layer + "counted in spikes the activations are " + percent((l.activation + l.difference) / l.activation) +
+        all.push_back(layer + "counted in spikes the activations are " +
+                      percent((l.activation + l.difference) / l.activation) +
                       " of the trained network's on average, and " + percent(l.distance / l.activation) +
                       " off in the mean; " +
                       (l.clipped >= 0.2 ? "they are more than the neurons can count: raise the threshold"

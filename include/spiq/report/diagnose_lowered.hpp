@@ -3,6 +3,7 @@
 #pragma once
 
 #include <spiq/exec/network.hpp>
+#include <spiq/nn/activation.hpp>
 #include <spiq/report/activity.hpp>
 #include <spiq/report/diagnose.hpp>
 
