@@ -63,7 +63,8 @@ private:
   void expect_sizes(std::size_t inputs, std::size_t outputs, std::size_t weight_count, std::span<const float> pre,
                     std::span<const float> post, std::span<const float> trace_pre,
                     std::span<const float> trace_post, std::span<const float> weights) const {
-    for (const float v : {dt, tau_pre_inv, tau_post_inv, a_pre, a_post, eta_plus, eta_minus, mu})
+    const float power = bound == Bound::multiplicative_pow ? mu : 0;  // no other rule looks at it
+    for (const float v : {dt, tau_pre_inv, tau_post_inv, a_pre, a_post, eta_plus, eta_minus, power})
       if (!std::isfinite(v)) SPIQ_THROW("STDP: numbers of the rule", "finite ones", std::to_string(v));
     if (!(w_min <= w_max)) SPIQ_THROW("STDP: w_min", "at most w_max, " + std::to_string(w_max), std::to_string(w_min));
     const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
