@@ -151,3 +151,30 @@ TEST_CASE("steps chosen beforehand, and what a policy learns from", "[exit]") {
   CHECK_THROWS_AS(exits_after(over_time, few), Error);
   CHECK_THROWS_AS(right_by_step(over_time, few), Error);
 }
+
+TEST_CASE("early exit says what it takes", "[exit]") {
+  const std::vector<int> labels{0, 1};
+  const auto text = [](auto f) -> std::string {
+    try {
+      f();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return {};
+  };
+  Tensor<float> none({0, 2, 3}), some({4, 2, 3});
+  CHECK(text([&] { static_cast<void>(exits_of(none)); }).find("[T >= 1, 2, classes]") != std::string::npos);
+  CHECK(text([&] { static_cast<void>(exit_oracle(none, labels)); }).find("[T >= 1, 2, classes]") != std::string::npos);
+  for (const double loss : {-0.1, std::nan("")})
+    CHECK(text([&] { static_cast<void>(calibrate_exit(some, labels, loss)); }).find("loss of accuracy") !=
+          std::string::npos);
+  Network<Input<1, 1, 4>, Linear<6>, Qcfs<4>, Linear<3>> net{Rng{1}};
+  const auto pascal = lower(net, target::Spiking{conversion::Pascal{}});
+  CHECK(text([&] {
+          static_cast<void>(early_exit(pascal, Tensor<float>({2, 4}), 4));
+        }).find("lowered with conversion::Qcfs, Rmp, HardReset or Trained, found spiking_pascal") != std::string::npos);
+  Tensor<float> gradient;
+  CHECK_THROWS_AS(ExitPolicyLoss{}(Tensor<float>({2, 0}), {}, gradient), Error);
+  const std::vector<std::uint8_t> right{0, 0};
+  CHECK_THROWS_AS(ExitPolicyLoss{.wrong = std::nan("")}(Tensor<float>({1, 2}), right, gradient), Error);
+}

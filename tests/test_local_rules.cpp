@@ -450,3 +450,25 @@ TEST_CASE("the rules refuse what does not fit", "[local]") {
   CHECK_NOTHROW(narrow.run(4, in, out, of_narrow));
   CHECK_THROWS_AS(wide.run(4, in, out, of_narrow), Error);
 }
+
+TEST_CASE("numbers of a rule that make no sense are refused", "[local]") {
+  const auto g = kernel::ConvGeometry::linear(4, 2);
+  const float nan = std::nanf("");
+  const auto refused = [&](const LocalOptions& o, const auto& rule) {
+    using Rule = std::remove_cvref_t<decltype(rule)>;
+    CHECK_THROWS_AS((LocalConv<Rule>(g, o, rule, Rng(1))), Error);
+  };
+  refused({.threshold = nan}, HybridStdp{});
+  refused({.refractory = -1}, HybridStdp{});
+  refused({}, HybridStdp{.p_h = -0.1f});
+  refused({}, HybridStdp{.anti_p_a = nan});
+  refused({}, HybridStdp{.t_hebb = 5, .t_anti = 4});
+  refused({}, HybridStdp{.low = 1, .high = 0});
+  refused({}, StochasticStdp{.p_pot = 2});
+  refused({}, StochasticStdp{.tau_dep = 0});
+  refused({}, StochasticStdp{.low = nan});
+  refused({}, PowerLawStdp{.eta = nan});
+  refused({}, PowerLawStdp{.tau = -1});
+  refused({}, PowerLawStdp{.offset = 0});
+  refused({}, PowerLawStdp{.w_min = 1, .w_max = 1});
+}

@@ -194,6 +194,8 @@ TEST_CASE("Rate coding refuses what it cannot run", "[lower][rate]") {
   CHECK(mentions(lowered({}), "layer 0: threshold of its neurons: expected one in conversion::RateCoding::thresholds"));
   CHECK(mentions(lowered({.thresholds = {{"0", 1.0}}}), "layer 2"));
   CHECK(mentions(lowered({.thresholds = {{"0", 1.0}, {"2", -1.0}}}), "a positive number"));
+  CHECK(mentions(lowered({.thresholds = {{"0", 1.0}, {"2", 1e-60}}}), "in single precision"));
+  CHECK(mentions(lowered({.thresholds = {{"0", 1.0}, {"2", std::nan("")}}}), "a positive number"));
   CHECK(mentions(lowered({.steps = 0}), "steps"));
   CHECK(mentions(lowered({.scale = 0}), "scale"));
   CHECK(mentions(lowered({.initial = 1}), "initial"));
@@ -203,7 +205,7 @@ TEST_CASE("Rate coding refuses what it cannot run", "[lower][rate]") {
   };
   CHECK(mentions(balanced(Tensor<float>({0, 4}), 100), "at least one image"));
   CHECK(mentions(balanced(Tensor<float>({2, 5}), 100), "images"));
-  CHECK(mentions(balanced(images, 0), "a positive number"));
+  CHECK(mentions(balanced(images, 0), "a positive number (take a higher percentile"));
   Tensor<float> broken = images;
   broken[1] = std::nanf("");
   CHECK(mentions(balanced(broken, 100), "finite"));

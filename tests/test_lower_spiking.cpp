@@ -136,6 +136,14 @@ TEST_CASE("spikes, updates and operations of a network trained with spikes are c
   CHECK(report::network_traits(lowered).timesteps == 4);
 }
 
+TEST_CASE("frames are cut as the type says, or not at all", "[lower]") {
+  Network<Input<1, 1, 12>, OverTime<Seq<Linear<5>, Spiking<presets::SpikingJellyLif<>>, Linear<2>>, Steps<4>, FrameInput>>
+      net{Rng{1}};
+  net.layer<0>().steps = 3;
+  const std::string text = error_text([&] { static_cast<void>(lower(net, target::Spiking{conversion::Trained{}})); });
+  CHECK(mentions(text, "steps of an OverTime with FrameInput: expected 4"));
+}
+
 TEST_CASE("a lowered network runs, and reports, the threshold that was learned", "[lower]") {
   using Neurons = Spiking<presets::SpikingJellyIf<reset::Soft>, surrogate::ATan, Learned>;
   Network<Input<1, 1, 3>, OverTime<Seq<Neurons, Flatten, Linear<2>>, Steps<4>>> net(Rng(1));

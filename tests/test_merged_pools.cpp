@@ -1,5 +1,6 @@
 // An average pool and the layer behind it as one strided convolution: the same spikes in every form.
 #include <spiq/exec/choose_sums.hpp>
+#include <spiq/lower/balance.hpp>
 #include <spiq/nn/over_time.hpp>
 #include <spiq/nn/spiking.hpp>
 
@@ -72,4 +73,17 @@ TEST_CASE("padding upon pixels that the pool left out is refused", "[merged]") {
       Input<8, 8, 2>, Conv2d<4, 3>,
       OverTime<Seq<Spiking<Model>, AvgPool<4, Stride<2>>, Conv2d<5, 3>, Spiking<Model>, Flatten, Linear<6>>, Steps<2>>>;
   CHECK(mentions(error_text([&] { lower(exact_network<Shared>(1), merged); }), "without a rest"));
+}
+
+TEST_CASE("thresholds balanced with pools fit the network whose pools are merged", "[merged]") {
+  using Rate = Network<Input<8, 8, 1>, Conv2d<16, 3>, ReLU, AvgPool<2>, Conv2d<10, 3>, ReLU, GlobalAvgPool, Linear<5>>;
+  const auto net = make_network<Rate>(3);
+  const auto images = make_images<Rate>(6, 1);
+  const auto rate = balance(net, conversion::Rmp{.steps = 12}, images);
+  const auto pooled = lower(net, target::Spiking{rate});
+  const auto merged = lower(net, target::MergedPools{target::Spiking{rate}});
+  CHECK(largest_difference(merged(images), pooled(images)) < 1e-4);
+  REQUIRE(merged.layers().size() == 3);
+  CHECK(merged.layers()[1].path == "3");  // of the convolution
+  CHECK(merged.layers()[2].path == "5");
 }

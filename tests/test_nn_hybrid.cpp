@@ -150,7 +150,23 @@ TEST_CASE("thresholds are balanced layer by layer over time and batch", "[hybrid
   CHECK_THROWS_AS(balance_thresholds(net, images, 101), Error);
   CHECK_THROWS_AS(balance_thresholds(net, images, 100, 0), Error);
   CHECK_THROWS_AS(balance_thresholds(net, Tensor<float>({2, 3}), 100), Error);
+  CHECK_THROWS_AS(balance_thresholds(net, Tensor<float>({0, 2}), 100), Error);
   CHECK(body.layer<1>().model.values[1] == 0.75f);
+}
+
+TEST_CASE("a layer that breaks leaves the thresholds before it", "[hybrid]") {
+  using Lif = Spiking<presets::SpikingJellyLif<>>;
+  Network<Input<1, 1, 2>, OverTime<Seq<Linear<3>, Lif, Linear<3>, Lif, Linear<2>>, Steps<3>>> net{Rng{1}};
+  auto& body = net.layer<0>().body;
+  const auto before = body.layer<1>().model.values;
+  body.layer<2>().bias[0] = std::nanf("");
+  Tensor<float> images({4, 2});
+  images.fill(1);
+  CHECK_THROWS_AS(balance_thresholds(net, images, 100), Error);
+  CHECK(body.layer<1>().model.values == before);
+  body.layer<2>().bias[0] = 0;
+  balance_thresholds(net, images, 100);
+  CHECK(body.layer<1>().model.values != before);
 }
 
 TEST_CASE("a converted network trains on, by STDB too, and with fewer steps", "[hybrid]") {

@@ -106,3 +106,21 @@ TEST_CASE("Levels are halved where activations are concentrated, while accuracy 
   CHECK_THROWS_AS(choose_levels(net, images, [] { return 1.0; }, {.least = 0}), Error);
   CHECK(levels_of(net) == kept);
 }
+
+TEST_CASE("Levels that cannot be counted are refused", "[nn][levels]") {
+  using N = Network<Input<1, 1, 6>, Linear<8>, Qcfs<8>, Linear<2>>;
+  N net{Rng{1}};
+  Tensor<float> images({5, 6});
+  images.fill(0.5f);
+  CHECK(measure_levels(net, images).size() == 1);
+  CHECK_THROWS_AS(measure_levels(net, Tensor<float>({0, 6})), Error);
+  for (const float lambda : {0.0f, -1.0f, std::nanf("")}) {
+    net.layer<1>().lambda = lambda;
+    CHECK_THROWS_AS(measure_levels(net, images), Error);
+  }
+  net.layer<1>().lambda = 1;
+  for (const int levels : {-1, 0, 256}) {
+    net.layer<1>().levels = levels;
+    CHECK_THROWS_AS(measure_levels(net, images), Error);
+  }
+}

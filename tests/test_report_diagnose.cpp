@@ -69,3 +69,38 @@ TEST_CASE("quantised activations: clipping and silence", "[report]") {
   CHECK(dead.layers[0].silent == 1);
   CHECK(says(dead, "1", "never fire"));
 }
+
+TEST_CASE("neurons whose spikes come back are looked at with what comes back", "[report]") {
+  using Ring = Network<Input<1, 1, 3>, OverTime<Seq<Linear<6>, Recurrent<Lif>, Linear<2>>, Steps<5>>>;
+  Ring net{Rng{1}};
+  auto& body = net.layer<0>().body;
+  body.layer<0>().weight.fill(0);
+  for (float& b : body.layer<0>().bias.span()) b = -1;
+  body.layer<0>().bias[0] = 2.5f;  // charges the first neuron by half of it, over its threshold, at every step
+  auto& ring = body.layer<1>();
+  ring.weight.fill(0);
+  for (std::size_t to = 1; to < 6; ++to) ring.weight[to * 6 + to - 1] = 4;  // each one wakes the next a step later
+  const auto images = make_images<Ring>(7, 1);
+  const auto d = report::diagnose(net, images);
+  REQUIRE(d.layers.size() == 1);
+  CHECK(d.layers[0].path == "0.body.1");
+  CHECK(d.layers[0].neurons == 6);
+  CHECK(d.layers[0].steps == 5);
+  // Neuron k fires from step k on: 5 + 4 + 3 + 2 + 1 of 30.
+  CHECK(d.layers[0].rate == Approx(0.5));
+  CHECK(d.layers[0].silent == Approx(1.0 / 6));
+  CHECK(d.layers[0].saturated == Approx(1.0 / 6));
+}
+
+TEST_CASE("a diagnosis needs images, and says what are no numbers", "[report]") {
+  auto net = make_network<Net>(3);
+  CHECK(mentions(error_text([&] { static_cast<void>(report::diagnose(net, Tensor<float>({0, 1, 8, 8}))); }),
+                 "at least one image"));
+  net.layer<1>().beta[0] = std::nanf("");
+  CHECK(says(report::diagnose(net, make_images<Net>(3, 1)), "2.body.0", "no finite numbers"));
+  net = make_network<Net>(3);
+  for (const float threshold : {0.0f, -1.0f}) {
+    net.layer<2>().body.layer<0>().set(presets::spikingjelly_lif<>(2, threshold));
+    CHECK(says(report::diagnose(net, make_images<Net>(3, 1)), "2.body.0", "the threshold, which must be positive"));
+  }
+}

@@ -127,3 +127,32 @@ TEST_CASE("batch normalisation is folded into the weight step", "[report][fixed_
   CHECK(std::abs(f.layers[0].unit / expected - 1) < 1e-4);
   CHECK(f.layers[0].bits_proven >= f.layers[0].bits_seen);
 }
+
+TEST_CASE("a threshold beyond all integers is none of one step", "[report][fixed_point]") {
+  using If = Spiking<presets::SpikingJellyIf<reset::Soft>>;
+  Network<Input<1, 1, 2>, Linear<3>, OverTime<Seq<If, Linear<2>>, Steps<3>>> net{Rng{2}};
+  Tensor<float> x({3, 2});
+  x.fill(0.5f);
+  net.layer<1>().body.layer<0>().set(presets::spikingjelly_if<reset::Soft>(1e30f));
+  const auto f = report::fixed_point(net, x);
+  CHECK(f.layers[0].threshold > 32767);
+  CHECK(f.layers[0].changed == 0);  // neither fires
+  REQUIRE(!f.sentences().empty());
+  CHECK(f.sentences()[0].find("beyond int16") != std::string::npos);
+  CHECK_THROWS_AS(report::fixed_point(net, Tensor<float>({0, 2})), Error);
+  x[1] = std::nanf("");
+  CHECK_THROWS_AS(report::fixed_point(net, x), Error);
+}
+
+TEST_CASE("nothing is proven of neurons that a shortcut feeds, too", "[report][fixed_point]") {
+  using If = Spiking<presets::SpikingJellyIf<reset::Soft>>;
+  Network<Input<1, 1, 3>, Linear<3>, OverTime<Seq<If, Residual<Seq<Linear<3>>>, If, Linear<3>, BatchNorm, If, Linear<2>>>>
+      net{Rng{2}};
+  Tensor<float> x({3, 3});
+  x.fill(0.5f);
+  const auto f = report::fixed_point(net, x);
+  REQUIRE(f.layers.size() == 3);
+  CHECK(f.layers[0].bits_proven > 0);  // by the weights before OverTime
+  CHECK(f.layers[1].bits_proven == 0);
+  CHECK(f.layers[2].bits_proven > 0);
+}

@@ -32,6 +32,8 @@ TEST_CASE("sessions", "[exec]") {
     CHECK(mentions(error_text([&] { session.run(images); }), "expected (N <= 4, 2, 9, 7), found (13, 2, 9, 7)"));
     CHECK(mentions(error_text([&] { session.run(Tensor<float>({1, 2, 7, 9})); }), "found (1, 2, 7, 9)"));
     CHECK_THROWS_AS(dense.session(0), Error);
+    CHECK_THROWS_AS(dense.session(1, {.threads = -1}), Error);
+    CHECK_THROWS_AS(dense.session(1, {.tile = -1}), Error);
   }
   SECTION("logits over time end in the logits") {
     const auto snn = lower(net, target::Spiking{conversion::Qcfs{.steps = 6}});

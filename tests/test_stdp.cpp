@@ -132,3 +132,17 @@ TEST_CASE("a shared kernel with one position is the linear form", "[stdp]") {
   CHECK(worst < 1e-5f);
   CHECK(a[0] != 0.5f);
 }
+
+TEST_CASE("STDP with numbers that are none moves nothing", "[stdp]") {
+  const std::vector<float> one{1};
+  std::vector<float> pre{0.25f}, post{0.5f}, weight{0.5f};
+  PairStdp rule;
+  rule.eta_plus = std::nanf("");
+  CHECK_THROWS_AS(rule.step(1, one, one, pre, post, weight), Error);
+  rule = {};
+  rule.dt = HUGE_VALF;
+  CHECK_THROWS_AS(rule.step(1, one, one, pre, post, weight), Error);
+  CHECK(pre[0] == 0.25f);
+  CHECK(post[0] == 0.5f);
+  CHECK(weight[0] == 0.5f);
+}

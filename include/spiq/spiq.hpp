@@ -222,6 +222,7 @@
 #include <spiq/report/card.hpp>
 #include <spiq/report/comparison.hpp>
 #include <spiq/report/diagnose.hpp>
+#include <spiq/report/diagnose_lowered.hpp>
 #include <spiq/report/energy.hpp>
 #include <spiq/report/evaluate.hpp>
 #include <spiq/report/fixed_point.hpp>

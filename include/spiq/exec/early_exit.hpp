@@ -60,8 +60,8 @@ inline void check(const ExitOptions& o) {
 /// Throws unless these are logits of `images` images over time.
 inline void check(const Tensor<float>& over_time, std::size_t images) {
   const Extents& e = over_time.extents();
-  if (e.rank() != 3 || e[1] != images || e[2] == 0)
-    SPIQ_THROW("early exit", "logits over time [T, " + std::to_string(images) + ", classes]", to_string(e));
+  if (e.rank() != 3 || e[0] == 0 || e[1] != images || e[2] == 0)
+    SPIQ_THROW("early exit", "logits over time [T >= 1, " + std::to_string(images) + ", classes]", to_string(e));
 }
 inline int largest(std::span<const float> row) {
   return static_cast<int>(std::max_element(row.begin(), row.end()) - row.begin());
@@ -81,12 +81,14 @@ struct Exits {
 
 /// Runs images [N, C, H, W] for at most `max_steps` steps; an image leaves when `Rule` is surer than the threshold, and
 /// those that stay move together, so that what left costs nothing more. The network must answer at every step with the
-/// mean over its steps (QCFS conversion, networks trained with spikes); others throw.
+/// mean over its steps (QCFS and rate conversion, networks trained with spikes); others throw.
 template <class Rule = exit_rule::Confidence, class Network>
 Exits early_exit(const Network& network, const Tensor<float>& images, int max_steps, const ExitOptions& options = {},
                  int batch = 64) {
   if (network.readout.decoding != exec::Decoding::mean)
-    SPIQ_THROW("early exit", "a network with an answer at every step", network.target);
+    SPIQ_THROW("early exit",
+               "a network with an answer at every step: one lowered with conversion::Qcfs, Rmp, HardReset or Trained",
+               network.target);
   if (max_steps < 1) SPIQ_THROW("early exit: steps", "at least 1", std::to_string(max_steps));
   exec::check(options);
   if (network.input.steps != 1)
@@ -210,6 +212,7 @@ std::vector<ExitPoint> exit_curve(const Tensor<float>& over_time, std::span<cons
 template <class Rule = exit_rule::Confidence>
 ExitPoint calibrate_exit(const Tensor<float>& over_time, std::span<const int> labels, double loss = 0,
                          const ExitOptions& options = {}, int points = 101) {
+  if (!(loss >= 0)) SPIQ_THROW("early exit: loss of accuracy", "a share of at least 0", std::to_string(loss));
   const std::vector<ExitPoint> curve = exit_curve<Rule>(over_time, labels, options, points);
   ExitPoint best = curve.back();  // threshold 1: nobody leaves before the last step
   const double wanted = best.accuracy - loss;

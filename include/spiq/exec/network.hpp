@@ -36,7 +36,7 @@ public:
   /// A session of a temporary network would dangle.
   Session(const Network&&, int, Options) = delete;
   Session(const Network& network, int batch, Options options) : network_(&network), batch_(batch), options_(options) {
-    if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
+    check(options, batch);
     if (options.event_step != 0) {
       if (!options.streaming || batch != 1) SPIQ_THROW("spiq: events need a session of batch 1 with the option streaming");
       events_.allocate(network.input.shape, options.event_step);

@@ -138,6 +138,7 @@ LayerReport describe(const Recurrent<M, Arch>& layer) {
   row.emits = packing::by_channel::name;
   row.shape = layer.output_shape();
   row.threshold = layer.info.threshold;
+  row.levels = layer.info.levels;
   row.steps = row.updates = layer.steps;
   row.macs = layer.info.macs;
   row.packed_bytes = layer.weight.size() * sizeof(float);

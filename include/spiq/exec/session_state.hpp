@@ -28,6 +28,13 @@ struct SessionOptions {
   std::int64_t event_step = 0;  ///< for `push`: microseconds of a time step; streaming, batch 1
 };
 
+/// Throws where numbers of them make no sense.
+inline void check(const SessionOptions& options, int batch) {
+  if (batch < 1) SPIQ_THROW("session batch", "at least 1", std::to_string(batch));
+  if (options.threads < 0) SPIQ_THROW("session threads", "at least 0", std::to_string(options.threads));
+  if (options.tile < 0) SPIQ_THROW("session tile", "at least 0", std::to_string(options.tile));
+}
+
 /// Appends a count, in floats that hold it exactly: 24 bits each.
 inline constexpr std::size_t saved_count = 2;
 inline void save_count(std::size_t n, std::vector<float>& to) {

@@ -141,7 +141,8 @@ conversion::RateCoding<Reset> balance(const Net& net, conversion::RateCoding<Res
   for (const std::string& path : paths) {
     const double theta = lowering::balanced(lowered(), path, images, conversion.steps, conversion.percentile);
     if (!(theta > 0))
-      SPIQ_THROW("balance, layer " + path + ": percentile of its weighted input sums", "a positive number",
+      SPIQ_THROW("balance, layer " + path + ": percentile of its weighted input sums",
+                 "a positive number (take a higher percentile or other images, or set RateCoding::thresholds by hand)",
                  std::to_string(theta));
     known.thresholds[path] = theta;
   }

@@ -289,11 +289,12 @@ struct Coding<target::Spiking<conversion::RateCoding<Reset>>> : Coding<target::S
     if (found == t.conversion.thresholds.end())
       SPIQ_THROW("layer " + path + ": threshold of its neurons",
                  "one in conversion::RateCoding::thresholds, or images for lower() to find it with", "none");
-    if (!(found->second > 0))
-      SPIQ_THROW("layer " + path + ": threshold of its neurons", "a positive number", std::to_string(found->second));
     const double theta = found->second * t.conversion.scale;
     model m;
     m.threshold = static_cast<float>(theta);
+    if (!(m.threshold > 0))
+      SPIQ_THROW("layer " + path + ": threshold of its neurons, scaled", "a positive number in single precision",
+                 std::to_string(theta));
     m.initial = std::isfinite(theta) ? static_cast<float>(theta * t.conversion.initial) : 0;
     return {m, t.conversion.steps};
   }

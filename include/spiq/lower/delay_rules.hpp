@@ -146,6 +146,7 @@ struct Rule<Target, Signal, Recurrent<Spiking<M, Surrogate, Options...>>> {
     draft.layer.info.in_steps = c.steps;
     draft.layer.info.macs = n * n;
     draft.layer.info.threshold = Coding<Target>::threshold(numbers);
+    draft.layer.info.levels = levels_of(numbers);
     Coding<Target>::after(t, numbers, c);
     return draft;
   }

@@ -94,7 +94,11 @@ auto lower_layers(const Net& net, const Target& target, const Layers& layers, Co
   using coding = Coding<Target>;
   using numbers = typename coding::numbers;
   using input_signal = std::conditional_t<numbers::exact, signal::discrete, signal::real>;
-  if constexpr (!plan_t<Target, input_signal, Layers>::complete) {
+  using plan = plan_t<Target, input_signal, Layers>;
+  if constexpr (!plan::complete) {
+    return Refused{};
+  } else if constexpr (std::is_same_v<typename plan::out, signal::discrete>) {
+    static_cast<void>(sizeof(ends_in_spikes<Target>));
     return Refused{};
   } else {
     if constexpr (requires { coding::check(target); }) coding::check(target);

@@ -41,9 +41,22 @@ struct sums_refused {
                 "behind the Qcfs; spiq::lowering::sums_refused<layer, target> names the layer that would read them");
 };
 
+/// A network that ends in spikes or levels: its argument names the target.
+template <class Target>
+struct ends_in_spikes {
+  static_assert(!std::is_same_v<Target, Target>,
+                "spiq: a lowered network ends in currents, which become its outputs; put a Linear layer behind the "
+                "last neurons or quantised activation");
+};
+
 /// Layers that mean nothing to an executable network: used in training only, or a change of view.
 template <class L>
 inline constexpr bool transparent = requires { requires L::training_only; };
+
+/// Layers that become part of the one behind them because the target asks for it, and stand alone in others.
+/// Specialised in pool_rules.hpp.
+template <class Pool, class Target>
+inline constexpr bool merged_by_choice = false;
 
 /// Positions of the layers of pack P that are not transparent.
 template <class P>
@@ -126,7 +139,9 @@ using plan_t = decltype(make_plan<Target, Signal, P, 0>());
 
 template <class Arch, class Target, class P, std::size_t I, std::size_t N, class Signal>
 auto draft_step(const Target& target, Context& context, const P& layers, Step<I, N, Signal>) {
-  const std::size_t number = Kept<P>::index[I];
+  // A window is called after its first layer, or after the one that is called so in other targets, too.
+  constexpr std::size_t named = N > 1 && merged_by_choice<pack_element_t<Kept<P>::index[I], P>, Target> ? I + 1 : I;
+  const std::size_t number = Kept<P>::index[named];
   const std::string path = context.paths.empty() ? context.prefix + std::to_string(number) : context.paths[number];
   return [&]<std::size_t... J>(std::index_sequence<J...>) {
     return WindowRule<Target, Signal, P, I, std::index_sequence<J...>>::template apply<Arch>(

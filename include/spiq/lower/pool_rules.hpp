@@ -130,13 +130,13 @@ inline kernel::FoldedWeights fold_pooled(const kernel::PoolGeometry& pool, const
 
 /// Pools that become part of the layer behind them: before a linear layer those over the whole map, others where the
 /// target says so.
-template <class Pool, class Target>
-inline constexpr bool merges_into_next = false;
-template <class Target>
-inline constexpr bool merges_into_next<GlobalAvgPool, Target> = true;
 template <int K, nn::ConvOption... Options, class T>
   requires(!Coding<T>::numbers::exact)
-inline constexpr bool merges_into_next<AvgPool<K, Options...>, target::MergedPools<T>> = true;
+inline constexpr bool merged_by_choice<AvgPool<K, Options...>, target::MergedPools<T>> = true;
+template <class Pool, class Target>
+inline constexpr bool merges_into_next = merged_by_choice<Pool, Target>;
+template <class Target>
+inline constexpr bool merges_into_next<GlobalAvgPool, Target> = true;
 template <class Pool, class Target>
 concept MergingPool = merges_into_next<Pool, Target>;
 

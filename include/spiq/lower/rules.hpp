@@ -95,11 +95,15 @@ inline exec::LayerInfo describe(const kernel::FoldedWeights& w, const std::strin
   info.macs = w.geometry.macs();
   return info;
 }
+/// Levels of an activation, or the spikes that a neuron can send; 0 for neither.
 template <class A>
-void describe_activation(exec::LayerInfo& info, double threshold, const A& a) {
-  info.threshold = threshold;
-  if constexpr (requires { a.levels; }) info.levels = a.levels;
-  if constexpr (is_spiking<A>) info.levels = a.steps;
+int levels_of(const A& a) {
+  if constexpr (is_spiking<A>)
+    return a.steps;
+  else if constexpr (requires { a.levels; })
+    return a.levels;
+  else
+    return 0;
 }
 
 /// A product without an activation: currents.
@@ -125,7 +129,8 @@ auto draft_activation(const Target& t, Context& c, const std::string& path, kern
   SynapseDraft<typename numbers::template product<Arch>, MakeActivation<Target, std::remove_const_t<decltype(a)>>> draft{
       std::move(w), {t, a}, {}};
   draft.info = describe(draft.weights, path, c.steps);
-  describe_activation(draft.info, threshold, a);
+  draft.info.threshold = threshold;
+  draft.info.levels = levels_of(a);
   c.shape = draft.weights.geometry.out();
   Coding<Target>::after(t, a, c);
   return draft;
@@ -319,10 +324,9 @@ struct Rule<Target, Signal, Residual<Body, Shortcut>, A> {
   template <class Arch>
   static auto apply(const Target& t, Context& c, const std::string& path, const Residual<Body, Shortcut>& r, const A& layer) {
     const auto a = numbers_for(t, c, layer, path);
-    int levels = 0;
-    if constexpr (requires { a.levels; }) levels = a.levels;
     using make = MakeActivation<Target, std::remove_const_t<decltype(a)>>;
-    auto draft = draft_join<Arch, Target, Signal>(t, c, path, r, make{t, a}, Coding<Target>::threshold(a), levels);
+    auto draft = draft_join<Arch, Target, Signal>(t, c, path, r, make{t, a}, Coding<Target>::threshold(a),
+                                                 levels_of(a));
     Coding<Target>::after(t, a, c);
     return draft;
   }

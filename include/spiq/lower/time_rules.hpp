@@ -3,7 +3,9 @@
 #pragma once
 
 #include <spiq/lower/rules.hpp>
+#include <spiq/nn/delayed_linear.hpp>
 #include <spiq/nn/over_time.hpp>
+#include <spiq/nn/recurrent.hpp>
 
 #include <cstddef>
 #include <string>
@@ -25,6 +27,18 @@ inline constexpr int times = 0;
 template <std::size_t... I, class... L>
 inline constexpr int times<PackOf<std::index_sequence<I...>, L...>> = (0 + ... + (is_time<L> ? 1 : 0));
 
+/// Layers that are other ones over time than in a single step.
+template <class L>
+inline constexpr bool lives_in_time = is_spiking<L>;
+template <class Body>
+inline constexpr bool lives_in_time<Recurrent<Body>> = true;
+template <int N, int Taps>
+inline constexpr bool lives_in_time<DelayedLinear<N, Taps>> = true;
+template <class... L>
+inline constexpr bool lives_in_time<Seq<L...>> = (false || ... || lives_in_time<L>);
+template <class Body, class Shortcut>
+inline constexpr bool lives_in_time<Residual<Body, Shortcut>> = lives_in_time<Body> || lives_in_time<Shortcut>;
+
 /// Pointers to a layer, or to those of the body of an `OverTime`.
 template <class L>
 auto unfold(const L& layer) {
@@ -43,14 +57,25 @@ auto unfolded(const PackOf<std::index_sequence<I...>, L...>& layers, Context& co
   const auto note = [&]<bool First, class T>(std::bool_constant<First>, const T& layer, std::size_t position) {
     const std::string path = std::to_string(position);
     if constexpr (!is_time<T>) {
+      static_assert(!lives_in_time<T>,
+                    "spiq: beside an OverTime all Spiking, Recurrent and DelayedLinear layers must stand inside it: "
+                    "outside they were trained on a single step");
       context.paths.push_back(path);
     } else {
-      static_assert(!T::options::poisson && !T::options::last,
-                    "spiq: lowering takes OverTime with DirectInput or FrameInput and MeanOverTime");
+      static_assert(!T::options::poisson,
+                    "spiq: OverTime with PoissonInput draws other spikes in every pass and is not lowered; train with "
+                    "DirectInput, or encode the images and train with FrameInput");
+      static_assert(!T::options::last,
+                    "spiq: a lowered network answers with the mean over its steps; train with MeanOverTime instead of "
+                    "LastStep");
       static_assert(!T::options::frames || First,
                     "spiq: OverTime with FrameInput is lowered as the first layer of a network");
       if (layer.steps < 1 || layer.steps > most_steps)
         SPIQ_THROW("lowering: OverTime", "1 to " + std::to_string(most_steps) + " time steps", std::to_string(layer.steps));
+      if (T::options::frames && layer.steps != T::options::steps)
+        SPIQ_THROW("lowering: steps of an OverTime with FrameInput",
+                   std::to_string(T::options::steps) + ", as many as its type says, by which channels are frames",
+                   std::to_string(layer.steps));
       context.time_steps = layer.steps;
       if (T::options::frames) context.steps = layer.steps;
       for (std::size_t k = 0; k < T::body_type::size; ++k) context.paths.push_back(path + ".body." + std::to_string(k));

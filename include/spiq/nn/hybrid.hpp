@@ -63,8 +63,8 @@ void copy_synapses(const From& from, To& to) {
 /// Threshold balancing (Rathi et al., arXiv 2005.01807; with a percentile, DIET-SNN, arXiv 2008.03658): runs images
 /// [N, C, H, W] through the network, front to back, and sets the threshold of each `Spiking` layer to the percentile
 /// (100: the maximum) of its inputs over time, images and neurons, those before it being set; then all of them times
-/// `scale`. Throws, with the network unchanged, where `images` do not fit, `percent` is not in [0, 100] or `scale` not
-/// positive; where a layer's inputs are not finite it throws, too, with thresholds before it already set.
+/// `scale`. Throws, with the network unchanged, where `images` do not fit or there are none, `percent` is not in
+/// [0, 100], `scale` not positive, or a layer's inputs are not finite.
 template <class In, class... L>
 void balance_thresholds(Network<In, L...>& net, const Tensor<float>& images, double percent = 99.7, float scale = 1,
                         int threads = 0) {
@@ -74,13 +74,26 @@ void balance_thresholds(Network<In, L...>& net, const Tensor<float>& images, dou
     SPIQ_THROW("balancing: percentile", "per cent in [0, 100]", std::to_string(percent));
   if (!(std::isfinite(scale) && scale > 0))
     SPIQ_THROW("balancing: scale", "a finite number > 0", std::to_string(scale));
+  const std::size_t n = images.extent(0);
+  if (n == 0) SPIQ_THROW("balancing", "at least one image", "none");
   typename Net::Cache cache;
   nn::Pass pass;
   pass.threads = threads;
-  const std::size_t n = images.extent(0);
   net.normalization.apply(images.data(), cache.input.get(n * Net::input_shape.size()), n, Net::input_shape, threads);
   cache.logits.resize({n, Net::outputs});
-  std::vector<float*> thresholds;
+  struct Balanced {
+    float* threshold;
+    float before;
+  };
+  // Those that were set while a layer behind them turns out to be broken go back.
+  struct Thresholds {
+    std::vector<Balanced> list;
+    bool good = false;
+    ~Thresholds() {
+      if (!good)
+        for (const Balanced& b : list) *b.threshold = b.before;
+    }
+  } thresholds;
   net.observe("", cache.input.data(), cache.logits.data(), n, cache.layers, pass,
               [&](const std::string& path, auto& layer, std::span<const float> input) {
                 if constexpr (requires {
@@ -89,12 +102,14 @@ void balance_thresholds(Network<In, L...>& net, const Tensor<float>& images, dou
                               }) {
                   for (std::size_t k = 0; k < layer.model.values.size(); ++k)
                     if (layer.model.parameter_names[k] == "threshold") {
-                      layer.model.values[k] = nn::initial_threshold(path, input, percent, 1e-30f);
-                      thresholds.push_back(&layer.model.values[k]);
+                      const float found = nn::initial_threshold(path, input, percent, 1e-30f);
+                      thresholds.list.push_back({&layer.model.values[k], layer.model.values[k]});
+                      layer.model.values[k] = found;
                     }
                 }
               });
-  for (float* const threshold : thresholds) *threshold *= scale;
+  thresholds.good = true;
+  for (const Balanced& b : thresholds.list) *b.threshold *= scale;
 }
 
 SPIQ_END_NAMESPACE

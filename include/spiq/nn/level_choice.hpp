@@ -64,12 +64,13 @@ inline double mean_effective_steps(std::span<const LayerLevels> layers) {
 }
 
 /// All quantised activations in order, with the AL metric (5 bins) of their outputs on images [N, C, H, W] in [0, 1].
-/// Throws where the images do not fit.
+/// Throws where the images do not fit, there are none, or a layer has no levels or threshold to count with.
 template <class In, class... L>
 std::vector<LayerLevels> measure_levels(Network<In, L...>& net, const Tensor<float>& images, int threads = 0) {
   using Net = Network<In, L...>;
   Net::check_images(images);
   const std::size_t n = images.extent(0);
+  if (n == 0) SPIQ_THROW("levels of a network", "at least one image", "none");
   typename Net::Cache cache;
   nn::Pass pass;
   pass.threads = threads;
@@ -82,14 +83,17 @@ std::vector<LayerLevels> measure_levels(Network<In, L...>& net, const Tensor<flo
       [&](const std::string& path, auto& layer, std::span<const float> z) {
         if constexpr (requires { layer.geometry.fan_in(); layer.weight; }) fan_in = layer.geometry.fan_in();
         if constexpr (requires { layer.lambda; layer.levels; }) {
+          const std::string where = "levels of layer " + path.substr(0, path.size() - 1);
+          if (layer.levels < 1 || layer.levels > 255) SPIQ_THROW(where, "1 to 255", std::to_string(layer.levels));
+          if (!(std::isfinite(layer.lambda) && layer.lambda > 0))
+            SPIQ_THROW(where + ": threshold", "a positive finite number", std::to_string(layer.lambda));
           // The range of the data: from the smallest level that there is to the largest.
           std::vector<std::size_t> per_level(static_cast<std::size_t>(layer.levels) + 1);
           const auto function = layer.function();
           std::vector<float> h(z.size());
           kernel::activate(function, z.data(), h.data(), h.size(), threads);
           for (const float v : h) {
-            if (!std::isfinite(v))
-              SPIQ_THROW("levels of layer " + path.substr(0, path.size() - 1), "finite outputs", std::to_string(v));
+            if (!std::isfinite(v)) SPIQ_THROW(where, "finite outputs", std::to_string(v));
             ++per_level[static_cast<std::size_t>(std::lround(v / layer.lambda * static_cast<float>(layer.levels)))];
           }
           const auto filled = [](std::size_t count) { return count != 0; };

@@ -23,11 +23,13 @@ struct ExitPolicyLoss {
   double right_at_once = 0;  ///< r, in [0, 1)
 
   /// Loss of logits [n, T] for answers `right` [n, T], nonzero for right; `gradient` is resized and gets its derivative
-  /// by them. Throws on other sizes and on an r out of range.
+  /// by them. Throws on other sizes and on numbers out of range.
   double operator()(const Tensor<float>& logits, std::span<const std::uint8_t> right, Tensor<float>& gradient) const {
-    if (logits.extents().rank() != 2 || logits.size() != right.size())
-      SPIQ_THROW("policy loss", "logits (n, T), with n * T = " + std::to_string(right.size()),
+    if (logits.extents().rank() != 2 || logits.extent(1) == 0 || logits.size() != right.size())
+      SPIQ_THROW("policy loss", "logits (n, T >= 1), with n * T = " + std::to_string(right.size()),
                  to_string(logits.extents()));
+    if (!(wrong >= 0 && std::isfinite(wrong)))
+      SPIQ_THROW("policy loss: wrong", "a finite number >= 0", std::to_string(wrong));
     if (!(right_at_once >= 0 && right_at_once < 1))
       SPIQ_THROW("policy loss: right_at_once", "a share in [0, 1)", std::to_string(right_at_once));
     gradient.resize(logits.extents());

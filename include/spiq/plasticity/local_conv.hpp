@@ -152,6 +152,8 @@ private:
     const auto expect = [](bool good, const char* what, const char* wanted, float found) {
       if (!good) SPIQ_THROW(std::string("local convolution: ") + what, wanted, std::to_string(found));
     };
+    expect(std::isfinite(o.threshold), "threshold", "a finite number", o.threshold);
+    expect(o.refractory >= 0, "refractory", "steps that are not negative", static_cast<float>(o.refractory));
     expect(o.leak >= 0 && o.leak <= 1, "leak", "a number in [0, 1]", o.leak);
     expect(o.theta_plus >= 0, "theta_plus", "a number that is not negative", o.theta_plus);
     expect(o.theta_decay >= 0 && o.theta_decay <= 1, "theta_decay", "a number in [0, 1]", o.theta_decay);

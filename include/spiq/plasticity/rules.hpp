@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 SPIQ_BEGIN_NAMESPACE
 
@@ -14,18 +15,27 @@ namespace plasticity {
 /// The age of a spike that never was. Other ages are whole steps since the last spike, 0 in the step of the spike.
 inline constexpr int never = std::numeric_limits<int>::max();
 
-/// A rule names its `Weights` and has `post(age)`, how strongly a synapse changes when the neuron behind it fires and
-/// the input before it fired `age` steps ago, positive for stronger. Where it has them, `pre(age)` is the same when the
-/// input fires and the neuron fired `age` steps ago, and `has_pre()` says whether that is ever another number than 0.
-/// What a strength does is a matter of the weights: binary ones switch with its magnitude as probability.
 namespace detail {
 // 0 from 20 tau on: 2e-9 is below what a draw of 24 bits can tell from 0.
 inline float decay(int age, float tau) {
   const float x = static_cast<float>(age) / tau;
   return x > 20 ? 0.0f : std::exp(-x);
 }
+/// Throws unless a number of a rule is `good`.
+inline void expect(bool good, const char* what, const char* wanted, float found) {
+  if (!good) SPIQ_THROW(std::string("local rule: ") + what, wanted, std::to_string(found));
+}
+inline void expect_probability(float p, const char* what) {
+  expect(p >= 0 && p <= 1, what, "a probability in [0, 1]", p);
+}
+inline void expect_time(float tau, const char* what) { expect(tau > 0, what, "a positive number of steps", tau); }
 }  // namespace detail
 
+/// A rule names its `Weights` and has `post(age)`, how strongly a synapse changes when the neuron behind it fires and
+/// the input before it fired `age` steps ago, positive for stronger. Where it has them, `pre(age)` is the same when the
+/// input fires and the neuron fired `age` steps ago, and `has_pre()` says whether that is ever another number than 0.
+/// What a strength does is a matter of the weights: binary ones switch with its magnitude as probability. `weights`
+/// gives new ones, and throws where the rule's numbers make no sense.
 /// dw = eta (e^(-age / tau) - offset) (w_max - w) (w - w_min) at a spike of the neuron (Srinivasan, Panda and Roy,
 /// arXiv 1703.03854, as recalled by the group's later papers): stronger for inputs younger than `crossing()`, weaker
 /// for older ones. Weights stay in [w_min, w_max] for eta (w_max - w_min) <= 1.
@@ -37,6 +47,9 @@ struct PowerLawStdp {
 
   using Weights = RealWeights;
   [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const {
+    detail::expect(std::isfinite(eta), "eta", "a finite number", eta);
+    detail::expect(offset > 0 && offset < 1, "offset", "a number in (0, 1)", offset);
+    detail::expect_time(tau, "tau");
     return {rows, taps, w_min, w_max, rng};
   }
   [[nodiscard]] float post(int age) const { return eta * (detail::decay(age, tau) - offset); }
@@ -55,6 +68,10 @@ struct StochasticStdp {
 
   using Weights = BinaryWeights;
   [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const {
+    detail::expect_probability(p_pot, "p_pot");
+    detail::expect_probability(p_dep, "p_dep");
+    detail::expect_time(tau_pot, "tau_pot");
+    detail::expect_time(tau_dep, "tau_dep");
     return {rows, taps, low, high, rng};
   }
   [[nodiscard]] float post(int age) const { return p_pot * detail::decay(age, tau_pot); }
@@ -76,6 +93,9 @@ struct HybridStdp {
 
   using Weights = BinaryWeights;
   [[nodiscard]] Weights weights(std::size_t rows, std::size_t taps, const Rng& rng) const {
+    detail::expect(t_hebb >= 0, "t_hebb", "steps that are not negative", static_cast<float>(t_hebb));
+    detail::expect(t_anti >= t_hebb, "t_anti", "at least t_hebb", static_cast<float>(t_anti));
+    for (const float p : {p_h, p_a, anti_p_h, anti_p_a}) detail::expect_probability(p, "p_h, p_a, anti_p_h, anti_p_a");
     return {rows, taps, low, high, rng};
   }
   [[nodiscard]] float post(int age) const { return age <= t_hebb ? p_h : age > t_anti ? -p_a : 0.0f; }

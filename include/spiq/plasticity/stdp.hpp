@@ -38,7 +38,8 @@ struct PairStdp {
   Bound bound = Bound::additive;
 
   /// One step of `batch` samples: pre [batch][inputs] and post [batch][outputs] are 1 for a spike, else 0; the traces,
-  /// of the same shapes, and weights [outputs][inputs] are advanced. Throws `spiq::Error` for spans of other sizes.
+  /// of the same shapes, and weights [outputs][inputs] are advanced. Throws `spiq::Error` for spans of other sizes,
+  /// numbers of the rule that are not finite and bounds that leave no room; nothing has moved then.
   void step(std::size_t batch, std::span<const float> pre, std::span<const float> post, std::span<float> trace_pre,
             std::span<float> trace_post, std::span<float> weights) const {
     const std::size_t inputs = batch == 0 ? 0 : pre.size() / batch, outputs = batch == 0 ? 0 : post.size() / batch;
@@ -62,6 +63,9 @@ private:
   void expect_sizes(std::size_t inputs, std::size_t outputs, std::size_t weight_count, std::span<const float> pre,
                     std::span<const float> post, std::span<const float> trace_pre,
                     std::span<const float> trace_post, std::span<const float> weights) const {
+    const float power = bound == Bound::multiplicative_pow ? mu : 0;  // no other rule looks at it
+    for (const float v : {dt, tau_pre_inv, tau_post_inv, a_pre, a_post, eta_plus, eta_minus, power})
+      if (!std::isfinite(v)) SPIQ_THROW("STDP: numbers of the rule", "finite ones", std::to_string(v));
     if (!(w_min <= w_max)) SPIQ_THROW("STDP: w_min", "at most w_max, " + std::to_string(w_max), std::to_string(w_min));
     const auto expect = [](const char* what, std::size_t found, std::size_t wanted) {
       if (found != wanted)

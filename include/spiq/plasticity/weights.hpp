@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 SPIQ_BEGIN_NAMESPACE
@@ -70,6 +71,7 @@ class BinaryWeights {
 public:
   BinaryWeights(std::size_t rows, std::size_t taps, float low, float high, Rng rng)
       : rows_(rows), taps_(taps), words_(bit_words(taps)), low_(low), high_(high), bits_(rows * words_) {
+    if (!(high > low)) SPIQ_THROW("weights: upper bound", "more than " + std::to_string(low), std::to_string(high));
     for (std::size_t r = 0; r < rows; ++r)
       for (std::size_t t = 0; t < taps; ++t) set(r, t, (rng.bits() >> 31) != 0);
   }

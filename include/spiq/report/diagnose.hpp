@@ -6,12 +6,14 @@
 #include <spiq/neuron/run.hpp>
 #include <spiq/nn/calibrate.hpp>
 #include <spiq/nn/network.hpp>
+#include <spiq/nn/recurrent.hpp>
 #include <spiq/report/format.hpp>
 #include <spiq/report/text_table.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <ostream>
 #include <span>
 #include <string>
@@ -33,6 +35,10 @@ struct LayerHealth {
   double median = 0;          ///< of |membrane potential| (after each step), or of |inputs| of an activation, over the threshold
   double top = 0;             ///< 99.9 % of it
   double gradient = 0;        ///< root mean square of the surrogate's slope at those potentials; 0 for activations
+  // Beside the network before conversion (report/diagnose_lowered.hpp), in the unit of its activations; else all 0:
+  double activation = 0;      ///< its mean
+  double difference = 0;      ///< mean of what the spikes of a neuron stand for, less its activation
+  double distance = 0;        ///< mean of the absolute value of that
 };
 
 /// The layers of `diagnose`, and what it says of them.
@@ -46,6 +52,11 @@ struct Diagnosis {
     const auto percent = [](double share) { return fixed(100 * share, 0) + " %"; };
     for (const LayerHealth& l : layers) {
       const std::string layer = "layer " + l.path + ": ";
+      if (!std::isfinite(l.top)) {
+        all.push_back(layer + "potentials over the threshold are no finite numbers: look at the threshold, which must "
+                              "be positive, at weights and at the learning rate");
+        continue;
+      }
       const std::string over = " over " + std::to_string(images) + " images";
       if (l.silent >= 0.5)
         all.push_back(layer + percent(l.silent) + " of neurons never fire" + over + "; " +
@@ -61,15 +72,25 @@ struct Diagnosis {
         all.push_back(layer + "the surrogate's slope is " + shortest(std::round(l.gradient * 1e6) / 1e6) +
                       " where the potentials are: almost nothing is learned through it; take a wider surrogate or "
                       "rescale");
+      if (l.activation > 0 && l.distance >= 0.5 * l.activation)
+        all.push_back(layer + "counted in spikes the activations are " +
+                      percent((l.activation + l.difference) / l.activation) +
+                      " of the trained network's on average, and " + percent(l.distance / l.activation) +
+                      " off in the mean; " +
+                      (l.clipped >= 0.2 ? "they are more than the neurons can count: raise the threshold"
+                       : -l.difference >= l.distance / 2
+                           ? "too few spikes: take more time steps or a lower threshold"
+                           : "spikes come unevenly: take more time steps, or look at the layers before"));
     }
     return all;
   }
   friend std::ostream& operator<<(std::ostream& out, const Diagnosis& d) {
-    TextTable table({"layer", "neurons", "T", "rate", "never %", "always %", "clipped %", "median / thr", "99.9 % / thr", "slope"});
+    TextTable table({"layer", "neurons", "T", "rate", "never %", "always %", "clipped %", "median / thr", "99.9 % / thr", "slope",
+                     "count - ANN"});
     for (const LayerHealth& l : d.layers)
       table.row({l.path, std::to_string(l.neurons), std::to_string(l.steps), fixed(l.rate, 3), fixed(100 * l.silent, 1),
                  fixed(100 * l.saturated, 1), fixed(100 * l.clipped, 1), fixed(l.median, 2), fixed(l.top, 2),
-                 l.gradient > 0 ? fixed(l.gradient, 3) : "-"});
+                 l.gradient > 0 ? fixed(l.gradient, 3) : "-", l.activation > 0 ? fixed(l.difference, 4) : "-"});
     out << table;
     for (const std::string& s : d.sentences()) out << s << "\n";
     return out;
@@ -77,6 +98,11 @@ struct Diagnosis {
 };
 
 namespace detail {
+
+/// x over a threshold; NaN where that is none.
+inline double over_threshold(float x, double threshold) {
+  return threshold > 0 ? static_cast<double>(x) / threshold : std::numeric_limits<double>::quiet_NaN();
+}
 
 /// Rates and potentials of a spiking layer on currents [steps][batch * neurons].
 template <class Layer>
@@ -124,9 +150,23 @@ LayerHealth spiking_health(const Layer& layer, std::span<const float> currents, 
     v = std::fabs(v);
   }
   h.gradient = membrane.empty() ? 0 : std::sqrt(slope / static_cast<double>(membrane.size()));
-  h.median = static_cast<double>(nn::percentile(membrane, 50)) / threshold;
-  h.top = static_cast<double>(nn::percentile(membrane, 99.9)) / threshold;
+  h.median = over_threshold(nn::percentile(membrane, 50), threshold);
+  h.top = over_threshold(nn::percentile(membrane, 99.9), threshold);
   return h;
+}
+
+/// The same for neurons whose spikes come back: they are run once to know their currents.
+template <class Layer>
+LayerHealth recurrent_health(const Layer& layer, std::span<const float> x, std::size_t batch, int threads) {
+  const std::size_t samples = x.size() / layer.in.size();
+  nn::Pass pass;
+  pass.mode = nn::Mode::train;  // keeps the currents
+  pass.threads = threads;
+  pass.steps = static_cast<int>(samples / batch);
+  typename Layer::Cache cache;
+  std::vector<float> spikes(x.size());
+  layer.forward(x.data(), spikes.data(), samples, cache, pass);
+  return spiking_health(layer.body, {cache.current.data(), x.size()}, batch);
 }
 
 /// Levels of a quantised activation on inputs [batch][neurons].
@@ -157,21 +197,22 @@ LayerHealth quantised_health(const Layer& layer, std::span<const float> z, std::
   h.saturated /= all;
   h.rate = sum / count;
   h.clipped = above / count;
-  h.median = static_cast<double>(nn::percentile(magnitudes, 50)) / lambda;
-  h.top = static_cast<double>(nn::percentile(magnitudes, 99.9)) / lambda;
+  h.median = over_threshold(nn::percentile(magnitudes, 50), lambda);
+  h.top = over_threshold(nn::percentile(magnitudes, 99.9), lambda);
   return h;
 }
 
 }  // namespace detail
 
-/// Runs images [N, C, H, W] once in evaluation mode and looks at every layer of spiking neurons (`Spiking`) and of
-/// quantised activations (`Qcfs`). Throws where the images do not fit.
+/// Runs images [N, C, H, W] once in evaluation mode and looks at every layer of spiking neurons (`Spiking`, `Recurrent`)
+/// and of quantised activations (`Qcfs`). Throws where the images do not fit, or there are none.
 template <class In, class... L>
 Diagnosis diagnose(Network<In, L...>& net, const Tensor<float>& images, int threads = 0) {
   using Net = Network<In, L...>;
   Net::check_images(images);
   Diagnosis d;
   d.images = images.extent(0);
+  if (d.images == 0) SPIQ_THROW("diagnose", "at least one image", "none");
   typename Net::Cache cache;
   nn::Pass pass;
   pass.threads = threads;
@@ -182,6 +223,8 @@ Diagnosis diagnose(Network<In, L...>& net, const Tensor<float>& images, int thre
                 LayerHealth h;
                 if constexpr (requires { layer.surrogate; })
                   h = detail::spiking_health(layer, input, d.images);
+                else if constexpr (requires { layer.body.surrogate; })
+                  h = detail::recurrent_health(layer, input, d.images, threads);
                 else if constexpr (requires { layer.lambda; layer.levels; })
                   h = detail::quantised_health(layer, input, d.images);
                 else

@@ -164,7 +164,13 @@ struct Synapses {
   std::vector<float> bias;    ///< [outputs]
   std::size_t fan_in = 0;
   float low = 0, high = 0;  ///< of their inputs over the batch, and 0, which padding is
+  std::string place;        ///< of the layers that they are from: "1.body."
+
+  /// Whether they are all that a layer of this path sees: behind a branch its neighbour joins in.
+  [[nodiscard]] bool feed(const std::string& path) const { return path.compare(0, place.size(), place) == 0; }
 };
+/// Path of the list that a layer stands in.
+inline std::string place_of(const std::string& path) { return path.substr(0, path.rfind('.', path.size() - 2) + 1); }
 
 /// The integers of a layer of neurons.
 struct IntegerMembrane {
@@ -202,13 +208,24 @@ inline IntegerRun run_membrane(const IntegerMembrane& m, const std::vector<std::
 /// A spiking layer in integers, on currents [steps][batch * neurons].
 inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span<const float> currents, std::size_t n,
                           const Synapses* before, int weight_bits) {
+  const auto expect_finite = [&](double v, const char* what) {
+    if (!std::isfinite(v)) SPIQ_THROW("fixed point, layer " + l.path + ": " + what, "finite numbers", std::to_string(v));
+  };
+  for (const float x : currents) expect_finite(static_cast<double>(x), "currents");
+  for (const double v : {m.retention, m.gain, m.drift, m.threshold, m.reset_value, m.initial})
+    expect_finite(v, "numbers of its neurons");
+  if (before != nullptr)
+    for (const std::vector<float>* const values : {&before->weight, &before->bias})
+      for (const float w : *values) expect_finite(static_cast<double>(w), "weights");
   const double top = std::ldexp(1.0, weight_bits - 1) - 1;
   double largest = 0;
   for (const float w : before != nullptr ? std::span<const float>(before->weight) : currents)
     largest = std::max(largest, std::fabs(static_cast<double>(w)));
   l.unit = std::fabs(m.gain) * largest / top;
   if (!(l.unit > 0)) l.unit = std::fabs(m.threshold) / top;  // nothing comes in
-  const auto whole = [&](double x) { return static_cast<std::int64_t>(std::llround(x / l.unit)); };
+  // Beyond 2^40 steps all integers are too large, and sums of these still fit.
+  const auto bounded = [](double x) { return std::clamp(x, -0x1p40, 0x1p40); };
+  const auto whole = [&](double x) { return static_cast<std::int64_t>(std::llround(bounded(x / l.unit))); };
   l.retention = m.retention;
   double nearest = std::fabs(1 - m.retention);
   for (int shift = 1; shift < 8; ++shift) {
@@ -263,8 +280,8 @@ inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span
       least += std::min(w * low, w * high);
       most += std::max(w * low, w * high);
     }
-    bounds.low = std::min(bounds.low, static_cast<std::int64_t>(std::floor(least)));
-    bounds.high = std::max(bounds.high, static_cast<std::int64_t>(std::ceil(most)));
+    bounds.low = std::min(bounds.low, static_cast<std::int64_t>(std::floor(bounded(least))));
+    bounds.high = std::max(bounds.high, static_cast<std::int64_t>(std::ceil(bounded(most))));
   }
   l.bits_proven = neuron::membrane_bounds(integer, bounds, l.steps).bits();
 }
@@ -274,7 +291,8 @@ inline void integer_layer(LayerFixedPoint& l, const LinearMembrane& m, std::span
 /// Runs images [N, C, H, W] once in evaluation mode and looks at every layer of spiking neurons (`Spiking`) as
 /// integers: weights and currents in steps of the largest weight before it, batch normalisation folded in, leaks as
 /// shifts. Every layer is judged on the currents of the trained network, not on what the integers of the layers before
-/// it would send. Bits are proven for the inputs that the batch has. Throws where the images or the options do not fit.
+/// it would send. Bits are proven for the inputs that the batch has. Throws where the images or the options do not fit,
+/// there are no images, or what reaches the neurons is no finite number.
 template <class In, class... L>
 FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, const FixedPointOptions& options = {}) {
   using Net = Network<In, L...>;
@@ -283,6 +301,7 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
     SPIQ_THROW("fixed point: bits of a weight", "2 to 16", std::to_string(options.weight_bits));
   FixedPoint f;
   f.images = images.extent(0);
+  if (f.images == 0) SPIQ_THROW("fixed point", "at least one image", "none");
   f.weight_bits = options.weight_bits;
   typename Net::Cache cache;
   nn::Pass pass;
@@ -298,6 +317,7 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                                 layer.weight;
                               }) {
                   before.emplace();
+                  before->place = detail::place_of(path);
                   before->weight.assign(layer.weight.span().begin(), layer.weight.span().end());
                   const std::size_t outputs = layer.weight.extent(0);
                   before->fan_in = layer.weight.size() / outputs;
@@ -311,7 +331,9 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                                        layer.running_var;
                                        layer.gamma;
                                      }) {
-                  if (!before || before->bias.size() != layer.gamma.size()) return before.reset();
+                  if (!before || !before->feed(path) || before->bias.size() != layer.gamma.size())
+                    return before.reset();
+                  before->place = detail::place_of(path);
                   for (std::size_t o = 0; o < layer.gamma.size(); ++o) {
                     const float scale = layer.gamma[o] / std::sqrt(layer.running_var[o] + layer.eps);
                     for (std::size_t k = 0; k < before->fan_in; ++k) before->weight[o * before->fan_in + k] *= scale;
@@ -321,6 +343,7 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                                        layer.surrogate;
                                        layer.model;
                                      }) {
+                  if (before && !before->feed(path)) before.reset();
                   LayerFixedPoint l;
                   l.path = path.substr(0, path.size() - 1);
                   l.neurons = layer.in.size();
@@ -329,7 +352,7 @@ FixedPoint fixed_point(Network<In, L...>& net, const Tensor<float>& images, cons
                   std::optional<detail::LinearMembrane> m;
                   if constexpr (requires { detail::linear_membrane(layer.model, layer.model.parameters()); })
                     m = detail::linear_membrane(layer.model, layer.model.parameters());
-                  l.integer = m && m->threshold > 0;
+                  l.integer = m && !(m->threshold <= 0);
                   if (l.integer)
                     detail::integer_layer(l, *m, input, n, before ? &*before : nullptr, options.weight_bits);
                   f.layers.push_back(std::move(l));
