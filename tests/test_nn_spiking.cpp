@@ -65,6 +65,8 @@ TEST_CASE("OverTime runs its body step after step and takes the mean", "[spiking
   layer.steps = 2;
   layer.forward(x.data(), y.data(), samples, cache, nn::Pass{});
   for (std::size_t i = 0; i < n; ++i) CHECK((y[i] == 0 || y[i] == 0.5f || y[i] == 1));
+  layer.steps = 0;
+  CHECK_THROWS_AS(layer.forward(x.data(), y.data(), samples, cache, nn::Pass{}), Error);
 }
 
 TEST_CASE("frames are channels, step after step; the last step may be what goes out", "[spiking]") {
@@ -82,6 +84,9 @@ TEST_CASE("frames are channels, step after step; the last step may be what goes 
   decltype(last)::Cache other;
   last.forward(x.data(), y.data(), 1, other, nn::Pass{});
   CHECK(y == Floats{1, 1, 1, 0});
+  layer.steps = 4;  // the input holds three
+  Floats more(64);
+  CHECK_THROWS_AS(layer.forward(more.data(), more.data() + 32, 1, cache, nn::Pass{}), Error);
 }
 
 TEST_CASE("gradients through time do not depend on threads, nor on how samples are shared out", "[spiking]") {

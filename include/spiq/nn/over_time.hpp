@@ -2,6 +2,7 @@
 /// Layers run over time steps: a network of spiking neurons as one layer of a network.
 #pragma once
 
+#include <spiq/core/error.hpp>
 #include <spiq/nn/seq.hpp>
 #include <spiq/nn/parameter.hpp>
 
@@ -135,7 +136,9 @@ struct OverTime {
 
   explicit OverTime(Shape input) : body(step_shape(input)), in(input) {}
 
+  /// Throws where `steps` is not positive, or with `FrameInput` not that of the type: the input holds so many.
   void forward(const float* x, float* y, std::size_t samples, Cache& cache, const nn::Pass& pass) const {
+    check_steps();
     const std::size_t times = static_cast<std::size_t>(steps), out = samples * output_shape(in).size();
     if (options::sltt) {
       const bool keeps = cache.each_step && pass.training();
@@ -211,6 +214,7 @@ struct OverTime {
   template <class Hook>
   void observe(const std::string& path, const float* x, float* y, std::size_t samples, Cache& cache,
                const nn::Pass& pass, Hook&& hook) {
+    check_steps();
     const std::size_t times = static_cast<std::size_t>(steps), out = samples * output_shape(in).size();
     float* const input = cache.input.get(times * samples * step_shape(in).size());
     float* const output = cache.output.get(times * out);
@@ -228,6 +232,11 @@ struct OverTime {
   void initialise(Rng rng) { body.initialise(rng.split(0)); }
 
 private:
+  void check_steps() const {
+    if (steps < 1 || (options::frames && steps != options::steps))
+      SPIQ_THROW("OverTime: steps", options::frames ? std::to_string(options::steps) + ", the frames that the input holds" : "1 or more",
+                 std::to_string(steps));
+  }
   /// The pass of a body that sees all steps at once.
   [[nodiscard]] nn::Pass whole(const nn::Pass& pass) const {
     nn::Pass inner = pass.at(0);
