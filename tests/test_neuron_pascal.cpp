@@ -82,7 +82,7 @@ TEMPLATE_LIST_TEST_CASE("PASCAL neurons emit the level of QCFS, whatever the ord
   using V = typename simd::traits<TestType>::i32;
   using I = Trace<V, std::int32_t>;
   Rng rng{11};
-  int wrong = 0, moved = 0, one_less = 0;
+  int wrong = 0, closed = 0, moved = 0, one_less = 0;
   for (int trial = 0; trial < 4000; ++trial) {
     const int sizes[] = {1, 2, 3, 4, 8};
     const int inputs = sizes[rng.below(5)], levels = sizes[rng.below(5)];
@@ -93,11 +93,18 @@ TEMPLATE_LIST_TEST_CASE("PASCAL neurons emit the level of QCFS, whatever the ord
     const std::int32_t theta = rng.below(2) == 0 ? 2 : 8;
     const std::int32_t expected = qcfs(std::accumulate(x.begin(), x.end(), std::int64_t{0}), theta, levels);
     wrong += I(theta, levels, x).emitted != expected;
+    std::int32_t lanes[64];
+    neuron::Pascal::emitted_at_once(
+        V::broadcast(theta / 2 + static_cast<std::int32_t>(std::accumulate(x.begin(), x.end(), 0))),
+        V::broadcast(theta), levels)
+        .store(lanes);
+    closed += lanes[0] != expected;
     one_less += std::max(inputs, levels) > 1 && I(theta, levels, x, 1).emitted != expected;
     rng.shuffle(std::span(x));
     moved += I(theta, levels, x).emitted != expected;
   }
   CHECK(wrong == 0);
+  CHECK(closed == 0);
   CHECK(moved == 0);
   CHECK(one_less > 100);  // the number of corrections is tight
 }

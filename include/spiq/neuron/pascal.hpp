@@ -57,6 +57,20 @@ struct Pascal {
     return min(max(state.count, V::zero()), levels);
   }
 
+  /// The same in closed form, from `sum`: start, bias and all input. How many of theta, 2 theta, ..., L theta it reaches.
+  /// For integers, exactly what the phases emit; theta > 0, and L theta must fit into a lane. (In f32 the phases round on
+  /// the way, and may emit one more or less.)
+  template <class V>
+  static SPIQ_INLINE V emitted_at_once(V sum, V theta, int levels) noexcept {
+    V threshold = V::zero();
+    V count = V::zero();
+    for (int k = 0; k < levels; ++k) {
+      threshold = threshold + theta;
+      count = select(sum >= threshold, count + V::broadcast(1), count);
+    }
+    return count;
+  }
+
   /// Steps that one neuron takes: T1 + (max(T1, T2) - 1) + T2.
   static constexpr int steps(int in_steps, int levels) {
     return in_steps + (in_steps > levels ? in_steps : levels) - 1 + levels;
