@@ -90,12 +90,14 @@
 #include <spiq/kernel/weight_lanes.hpp>
 #include <spiq/kernel/winograd.hpp>
 
+#include <spiq/sparse/bitmask.hpp>
 #include <spiq/sparse/dual_sparse.hpp>
 #include <spiq/sparse/dual_sparse_list.hpp>
 #include <spiq/sparse/dual_sparse_vector.hpp>
 #include <spiq/sparse/integer_limits.hpp>
 #include <spiq/sparse/nm.hpp>
 #include <spiq/sparse/nm_product.hpp>
+#include <spiq/sparse/sparse_vector.hpp>
 #include <spiq/sparse/spike_fiber.hpp>
 #include <spiq/sparse/spike_words.hpp>
 #include <spiq/sparse/weights.hpp>

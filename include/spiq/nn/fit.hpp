@@ -32,8 +32,8 @@ class Training {
 public:
   Training(Net& net, Data& data, const FitOptions& options)
       : net_(net), data_(data), options_(options), parameters_(collect(net)),
-        optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_) {
-    check(options, Net::outputs);
+        optimiser_(options.optimiser, options.weight_decay, options.policies, parameters_),
+        masks_((check(options, Net::outputs), options.sparsity), parameters_) {
     if (options.loss == LossKind::temporal_efficient && !answers_each_step<Net>)
       SPIQ_THROW("FitOptions::loss temporal_efficient", "a network that ends in OverTime", "another");
     if (!options.resume) check_activations(net, options.penalties);  // a checkpoint replaces what a diverged run left
@@ -59,6 +59,10 @@ public:
       if (options_.checkpoint.save && (stop || epoch == options_.epochs || epoch % std::max(options_.checkpoint.every, 1) == 0))
         options_.checkpoint.save(snapshot(net_, optimiser_, parameters_, progress_, fingerprint()));
       if (stop) break;
+    }
+    if (masks_.any() && !progress_.epochs.empty()) {
+      masks_.renew(static_cast<double>(progress_.epochs.size()));
+      masks_.hide();
     }
     if (options_.keep_best && !progress_.best.empty()) import_state(net_, progress_.best);
     return {progress_.epochs, validation_, training_.size(), progress_.best_epoch, stopped_early_};
@@ -143,23 +147,21 @@ private:
                                 Net::input_shape, options_.threads);
     Pass pass{Mode::train, options_.threads, seed.split(layer_stream).split(number)};
     pass.penalties = options_.penalties;
+    pass.turned = options_.sparsity.both_ways;
     pass.spike_weight = options_.spike_cost.at(static_cast<double>(number) / static_cast<double>(batches_));
     if constexpr (answers_each_step<Net>)
       Net::last_cache(cache_).each_step = options_.loss == LossKind::temporal_efficient;
     if (number == 0)
       choose_thresholds(net_, cache_, indices.size(), pass, static_cast<double>(options_.threshold_percentile),
                         options_.policies.threshold.minimum);
-    const Tensor<float>& logits = net_.forward_prepared(indices.size(), cache_, pass);
-    LossValue value = loss(logits);
-    // Before anything of the network changes: backward moves the running statistics, the optimiser weights and moments.
-    check_finite(report, "loss", value.mean);
-    net_.backward(dlogits_, cache_);
-    if (options_.penalties.any()) {
-      net_.for_each_layer([&](const std::string&, const auto& layer) {
-        if constexpr (requires { layer.penalty; }) value.mean += layer.penalty;
-      });
-      check_finite(report, "loss", value.mean);
+    if (report.batch == 1 || number % static_cast<std::uint64_t>(options_.sparsity.every) == 0)
+      masks_.renew(static_cast<double>(number) / static_cast<double>(batches_));
+    LossValue value;
+    {
+      const HiddenWeights hidden(masks_);
+      value = gradients(report, indices.size(), pass);
     }
+    masks_.adjust_gradients();
     const double norm = gradient_norm(parameters_, options_.threads);
     check_finite(report, "norm of the gradient", norm);
     const double most = static_cast<double>(options_.gradient_clip);
@@ -168,6 +170,23 @@ private:
     report.learning_rate =
         static_cast<double>(options_.learning_rate) * rate_factor(options_.schedule, static_cast<std::size_t>(number), total);
     optimiser_.step(parameters_, report.learning_rate, scale, options_.threads);
+    return value;
+  }
+
+  // Forward and backward pass of the batch; its loss.
+  LossValue gradients(const BatchReport& report, std::size_t samples, const Pass& pass) {
+    const Tensor<float>& logits = net_.forward_prepared(samples, cache_, pass);
+    LossValue value = loss(logits);
+    // Before anything of the network changes: backward moves the running statistics, the optimiser weights and moments.
+    check_finite(report, "loss", value.mean);
+    masks_.turn();
+    net_.backward(dlogits_, cache_);
+    if (options_.penalties.any()) {
+      net_.for_each_layer([&](const std::string&, const auto& layer) {
+        if constexpr (requires { layer.penalty; }) value.mean += layer.penalty;
+      });
+      check_finite(report, "loss", value.mean);
+    }
     return value;
   }
 
@@ -191,6 +210,8 @@ private:
 
   void validate(EpochReport& report) {
     if (validation_.empty()) return;
+    if (masks_.any()) masks_.renew(static_cast<double>(report.epoch));
+    const HiddenWeights hidden(masks_);
     const Evaluation e = evaluate(net_, data_, validation_, cache_, {options_.batch, options_.threads});
     report.validation_loss = e.loss;
     report.validation_accuracy = e.accuracy;
@@ -208,6 +229,7 @@ private:
   const FitOptions& options_;
   std::vector<Parameter> parameters_;
   Optimiser optimiser_;
+  Masks masks_;
   Progress progress_;
   std::vector<std::uint32_t> training_, validation_;
   std::size_t batches_ = 0;

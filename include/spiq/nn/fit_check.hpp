@@ -76,6 +76,21 @@ inline void check(const ParameterPolicy& p, const std::string& kind) {
   need_below_one("policies." + kind + ".minimum_share", p.minimum_share);
 }
 
+inline void check(const Sparsity& s) {
+  if (const auto* p = std::get_if<NmPattern>(&s.pattern)) {
+    need(p->m >= 1 && p->m <= 256, "sparsity, NmPattern::m", "1 to 256", p->m);
+    need(p->n >= 1 && p->n <= p->m, "sparsity, NmPattern::n", "1 to m", p->n);
+  } else if (const auto* u = std::get_if<UnstructuredPattern>(&s.pattern)) {
+    need_below_one("sparsity, UnstructuredPattern::share", u->share);
+    need_not_negative("sparsity, UnstructuredPattern::from", u->from);
+    need(u->to >= u->from && u->to < std::numeric_limits<float>::infinity(), "sparsity, UnstructuredPattern::to",
+         "a number of epochs, at least `from`", static_cast<double>(u->to));
+  }
+  need_not_negative("sparsity.decay", s.decay);
+  need(!s.both_ways || std::holds_alternative<NmPattern>(s.pattern), "sparsity.both_ways", "NmPattern", 1);
+  need_count("sparsity.every", s.every, 1);
+}
+
 inline void check_class_weights(std::span<const float> weights, std::size_t classes) {
   if (weights.empty()) return;
   if (weights.size() != classes)
@@ -111,6 +126,7 @@ inline void check(const FitOptions& o, std::size_t classes) {
                static_cast<double>(o.step_target_share));
   detail::need_not_negative("spike_cost.weight", o.spike_cost.weight);
   detail::need_not_negative("spike_cost.rise", o.spike_cost.rise);
+  detail::check(o.sparsity);
   detail::need(o.augmentation.shift >= 0 && o.augmentation.shift < 4096, "augmentation.shift", "pixels in [0, 4095]",
                o.augmentation.shift);
   detail::need(o.gradient_clip >= 0.0f, "gradient_clip", "a number >= 0", static_cast<double>(o.gradient_clip));

@@ -7,6 +7,7 @@
 #include <spiq/nn/optimiser.hpp>
 #include <spiq/nn/pass.hpp>
 #include <spiq/nn/schedule.hpp>
+#include <spiq/nn/sparsity.hpp>
 #include <spiq/nn/state.hpp>
 
 #include <cmath>
@@ -90,6 +91,7 @@ struct FitOptions {
   nn::Penalties penalties{};           ///< on the spikes or the rounding of quantised activations
   float step_target_share = 1e-3f;     ///< of temporal_efficient: `TemporalEfficient::share`, in [0, 1]
   SpikeCost spike_cost{};
+  Sparsity sparsity{};                 ///< of the weights of products
   Augmentation augmentation{};
   float gradient_clip = 0.0f;        ///< largest global norm of the gradient; 0: no clipping
   float validation_fraction = 0.0f;  ///< of the training set, in [0, 1), drawn by `seed`, never trained on

@@ -72,6 +72,11 @@ std::int64_t recipe_of(const Net& net, const FitOptions& o) {
   for (const float w : o.class_weights) hash.add(w);
   if (o.penalties.any()) hash.add(o.penalties.bits, o.penalties.quantisation);
   if (o.loss == LossKind::temporal_efficient) hash.add(o.step_target_share);
+  if (const auto* nm = std::get_if<NmPattern>(&o.sparsity.pattern)) hash.add(nm->n, nm->m);
+  if (const auto* u = std::get_if<UnstructuredPattern>(&o.sparsity.pattern)) hash.add(u->share, u->from, u->to);
+  if (o.sparsity.any())
+    hash.add(static_cast<int>(o.sparsity.pattern.index()), o.sparsity.regrow, o.sparsity.decay, o.sparsity.both_ways,
+             o.sparsity.every, o.sparsity.first, o.sparsity.last);
   if (o.spike_cost.weight > 0) hash.add(o.spike_cost.weight, o.spike_cost.rise);
   hash.add(o.policies.weight);
   hash.add(o.policies.bias);

@@ -141,6 +141,8 @@ struct OverTime {
     check_steps();
     const std::size_t times = static_cast<std::size_t>(steps), out = samples * output_shape(in).size();
     if (options::sltt) {
+      if (pass.turned && pass.training())
+        SPIQ_THROW("FitOptions::sparsity.both_ways", "BPTT: SLTT runs forward again in its backward pass", "SLTT");
       const bool keeps = cache.each_step && pass.training();
       float* const all = cache.output.get(keeps ? times * out : out);
       if (pools(pass))

@@ -46,6 +46,7 @@ struct Pass {
   Penalties penalties{};
   int window = 0;     ///< steps that a gradient passes, in windows counted from step 0; 0: all
   float spike_weight = 0;  ///< the backward pass is that of the loss plus this times the mean number of spikes of a sample
+  bool turned = false;    ///< the backward pass will see other weights than the forward pass (`Sparsity::both_ways`)
   bool bias_cancels = false;  ///< set by Seq: a BatchNorm behind this layer takes any bias away again
 
   [[nodiscard]] bool training() const { return mode == Mode::train; }

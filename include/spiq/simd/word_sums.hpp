@@ -11,6 +11,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 SPIQ_BEGIN_NAMESPACE
@@ -215,6 +216,30 @@ requires(sizeof(Word) >= 2) SPIQ_INLINE void add_where(T* at, T x, const Word* w
     T& sum = at[std::countr_zero(bits)];
     sum = static_cast<T>(sum + x);
   }
+}
+
+/// The packed values under bits [lane, lane + width) of the word at `word` in their lanes, zeros in the others;
+/// `values` moves on behind those taken. `lane` is a multiple of the width. May read a vector's worth of values.
+template <class Arch>
+SPIQ_INLINE vec<float, Arch> expand(const unsigned char* word, std::size_t lane, const float*& values) {
+  using V = vec<float, Arch>;
+#if defined(SPIQ_SIMD_AVX512)
+  if constexpr (std::is_same_v<Arch, avx512>) {
+    std::uint16_t bits;
+    std::memcpy(&bits, word + lane / 8, 2);
+    __m512 all = _mm512_loadu_ps(values);
+    asm("" : "+v"(all));  // expanding straight from memory is slower
+    values += std::popcount(bits);
+    return {typename V::native(_mm512_maskz_expand_ps(detail::mask16(word + lane / 8), all))};
+  }
+#endif
+  alignas(64) float lanes[static_cast<std::size_t>(V::width)];
+  for (std::size_t i = 0; i < static_cast<std::size_t>(V::width); ++i) {
+    const bool here = (word[(lane + i) / 8] >> (lane + i) % 8 & 1) != 0;
+    lanes[i] = here ? *values : 0.0f;
+    values += here;
+  }
+  return V::load(lanes);
 }
 
 }  // namespace simd
