@@ -161,6 +161,7 @@
 #include <spiq/nn/schedule.hpp>
 #include <spiq/nn/seq.hpp>
 #include <spiq/nn/softmax.hpp>
+#include <spiq/nn/sparsity.hpp>
 #include <spiq/nn/spiking.hpp>
 #include <spiq/nn/state.hpp>
 #include <spiq/nn/weighted.hpp>
