@@ -14,6 +14,7 @@
 #include <cblas.h>
 #endif
 #if defined(SPIQ_BENCH_EIGEN)
+#define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Sparse>
 #endif
 
